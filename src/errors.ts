@@ -1,0 +1,56 @@
+/** Every operating error that vmemmap raises: one class, one table of stable codes. Misuse is a TypeError or RangeError instead. */
+
+/** Stable codes; scripts may compare them. The text says what the code means wherever it is raised. */
+export const errorCodes = {
+  ADDON_MISSING: 'the request needs the native addon, which is not loaded',
+  BACKING_UNAVAILABLE: 'the backing asked for cannot be had here',
+  CANCELLED: 'the background was cancelled before everything was initialized',
+  CHUNK_FAILED: 'descriptors could not be written; errno tells why',
+  CLOSED: 'the memmap was closed',
+  DETECT_FAILED: 'the memory map of this machine could not be read',
+  FAULT_TIMEOUT: 'the owner of a chunk lives but did not finish within the bound',
+  HANDLE_INVALID: 'the handle does not describe a memmap of this layout',
+  IOMEM_SYNTAX: 'a memory map in the format of /proc/iomem is malformed',
+  NO_MEMORY: 'there is less memory than the descriptors need',
+  NO_OWNER_SLOT: 'more threads than the owner table has slots',
+  PFN_ABSENT: 'no descriptor exists for this page frame',
+  SPEC_SYNTAX: 'a simulated machine is described wrongly',
+  SYNC_TIMEOUT: 'not everything was initialized within the time given',
+  WORKERS_FAILED: 'the worker threads could not be started or kept dying',
+} as const;
+
+/** One of the stable error codes. */
+export type ErrorCode = keyof typeof errorCodes;
+
+/** What an error may carry beside its code. */
+export interface ErrorDetails {
+  /** The error that led to this one. */
+  cause?: unknown;
+  /** The value that was received, where one was at fault. */
+  received?: unknown;
+  /** The positive errno of the system call that failed, where there was one. */
+  errno?: number;
+}
+
+/** An operating error: something outside the program's control went wrong, and `message` says what to do about it. */
+export class VmemmapError extends Error {
+  override readonly name = 'VmemmapError';
+  /** Stable identifier, a key of {@link errorCodes}. */
+  readonly code: ErrorCode;
+  /** The value that was received, where one was at fault. */
+  readonly received?: unknown;
+  /** The positive errno of the system call that failed, where there was one. */
+  readonly errno?: number;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    if (details.received !== undefined) this.received = details.received;
+    if (details.errno !== undefined) this.errno = details.errno;
+  }
+}
+
+/** A broken invariant of vmemmap itself. Never caught inside the library: it is a defect to report. */
+export function invariant(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Error(`vmemmap: broken invariant: ${what}`);
+}

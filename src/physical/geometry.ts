@@ -1,0 +1,142 @@
+/**
+ * ALL arithmetic on pfns, sections, pageblocks and chunks, and nothing else.
+ *
+ * A pfn is a JavaScript number, exact to 2^53. Physical addresses reach 2^52 bytes on x86-64 (five-level paging; 2^46 with
+ * four), so pfns stay below 2^40 and every product here is exact. Nothing in this file uses `|`, `>>` or `<<` on a pfn:
+ * those cut to 32 bits, that is at 16 TiB of memory. Index arithmetic inside one range may: a range has at most 2^28 pages.
+ */
+import { invariant } from '../errors.ts';
+
+/** Bytes in a page frame (x86-64, PAGE_SHIFT 12). */
+export const pageSizeBytes = 4096;
+/** Bytes in a page descriptor: sizeof(struct page), one cache line. */
+export const descriptorSizeBytes = 64;
+/** Pages in a pageblock: 2 MiB, pageblock_order 9. Its descriptors take 32 KiB. */
+export const pageblockPages = 512;
+/** Pages in a section: 128 MiB, SECTION_SIZE_BITS 27. Its descriptors take exactly 2 MiB. */
+export const sectionPages = 32_768;
+/** Pages in the longest range: 1 TiB, 16 GiB of descriptors, which is the longest typed array there is (2^32 words). */
+export const rangePagesMax: number = 2 ** 28;
+/** Chunks that a range is cut into unless `chunkPages` says otherwise: the 1/1024 of the asynchronous series of 2018. */
+export const chunksPerRange = 1024;
+/** Physical address bits with five-level paging: MAX_PHYSMEM_BITS of x86-64. */
+export const physicalAddressBits = 52;
+/** First pfn that cannot exist. */
+export const pfnLimit: number = 2 ** physicalAddressBits / pageSizeBytes;
+
+/** A half-open run of page frames, `[startPfn, endPfn)`. */
+export interface PfnExtent {
+  readonly startPfn: number;
+  readonly endPfn: number;
+}
+
+/** Multiple of `unit` at or below `value`. */
+export function roundDown(value: number, unit: number): number {
+  return value - (value % unit);
+}
+
+/** Multiple of `unit` at or above `value`. */
+export function roundUp(value: number, unit: number): number {
+  return roundDown(value + unit - 1, unit);
+}
+
+/** Pfn that holds the byte at `address`. */
+export function pfnOfByte(address: number): number {
+  return Math.floor(address / pageSizeBytes);
+}
+
+/**
+ * The whole pages inside the bytes `[firstByte, lastByte]`, both inclusive as in /proc/iomem: the start rounds up and the
+ * end rounds down, as Linux does with firmware maps (PFN_UP and PFN_DOWN of an e820 entry). Empty when no whole page fits.
+ */
+export function pagesInside(firstByte: number, lastByte: number): PfnExtent {
+  const startPfn = Math.ceil(firstByte / pageSizeBytes);
+  return { startPfn, endPfn: Math.max(startPfn, Math.floor((lastByte + 1) / pageSizeBytes)) };
+}
+
+/** The part of `a` that `b` also has; empty (`startPfn === endPfn`) when they do not meet. */
+export function intersect(a: PfnExtent, b: PfnExtent): PfnExtent {
+  const startPfn = Math.max(a.startPfn, b.startPfn);
+  return { startPfn, endPfn: Math.max(startPfn, Math.min(a.endPfn, b.endPfn)) };
+}
+
+/** Cuts an extent into pieces of at most `pages`, counted from its start. */
+export function cut(extent: PfnExtent, pages: number = rangePagesMax): PfnExtent[] {
+  const pieces: PfnExtent[] = [];
+  for (let startPfn = extent.startPfn; startPfn < extent.endPfn; startPfn += pages) {
+    pieces.push({ startPfn, endPfn: Math.min(startPfn + pages, extent.endPfn) });
+  }
+  return pieces;
+}
+
+/** How a range is cut into chunks. */
+export interface ChunkGeometry extends PfnExtent {
+  /** Where chunk 0 would begin were it whole: `startPfn` rounded down to a pageblock. */
+  readonly basePfn: number;
+  /** Pages in a whole chunk, a multiple of a pageblock; the first and the last may be shorter. */
+  readonly chunkPages: number;
+  /** Number of chunks, at least 1. */
+  readonly chunks: number;
+}
+
+/**
+ * Cuts a range into chunks that begin at pageblock borders, so that an aligned 2 MiB fault never straddles two.
+ * @param chunkPages pages in a chunk, rounded up to whole pageblocks; 1/1024 of the range by default.
+ */
+export function chunkGeometry(extent: PfnExtent, chunkPages?: number): ChunkGeometry {
+  const { startPfn, endPfn } = extent;
+  invariant(Number.isSafeInteger(startPfn) && Number.isSafeInteger(endPfn), 'pfns are integers');
+  invariant(startPfn >= 0 && startPfn < endPfn && endPfn <= pfnLimit, 'a range is not empty and lies below 2^52 bytes');
+  invariant(endPfn - startPfn <= rangePagesMax, 'a range has at most 2^28 pages');
+  const basePfn = roundDown(startPfn, pageblockPages);
+  const span = endPfn - basePfn;
+  const whole = roundUp(chunkPages ?? Math.ceil(span / chunksPerRange), pageblockPages);
+  return { startPfn, endPfn, basePfn, chunkPages: whole, chunks: Math.ceil(span / whole) };
+}
+
+/** Index of the chunk that holds `pfn`, which must lie in the range. */
+export function chunkOf(range: ChunkGeometry, pfn: number): number {
+  return Math.floor((pfn - range.basePfn) / range.chunkPages);
+}
+
+/** First pfn of a chunk. */
+export function chunkStart(range: ChunkGeometry, chunk: number): number {
+  return Math.max(range.startPfn, range.basePfn + chunk * range.chunkPages);
+}
+
+/** First pfn behind a chunk. */
+export function chunkEnd(range: ChunkGeometry, chunk: number): number {
+  return Math.min(range.endPfn, range.basePfn + (chunk + 1) * range.chunkPages);
+}
+
+/**
+ * THE way from pfns to chunks: `[pfn, pfn + pages)` rounded outward to whole chunks, cut to the range. Calls back nobody and
+ * allocates nothing: the first chunk is the result of `firstChunk`, the one behind the last of `endChunk`; equal when the
+ * extent and the range do not meet.
+ */
+export function firstChunk(range: ChunkGeometry, pfn: number): number {
+  return pfn <= range.startPfn ? 0 : pfn >= range.endPfn ? range.chunks : chunkOf(range, pfn);
+}
+
+/** The chunk behind the last one that `[…, endPfn)` meets; see {@link firstChunk}. */
+export function endChunk(range: ChunkGeometry, endPfn: number): number {
+  return endPfn <= range.startPfn ? 0 : endPfn >= range.endPfn ? range.chunks : chunkOf(range, endPfn - 1) + 1;
+}
+
+/** Byte offset of a descriptor from the start of its range's memmap. */
+export function descriptorOffset(range: PfnExtent, pfn: number): number {
+  return (pfn - range.startPfn) * descriptorSizeBytes;
+}
+
+/** Index of the range (sorted by pfn, not overlapping) that holds `pfn`, or −1. */
+export function findRange(ranges: readonly PfnExtent[], pfn: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle] as PfnExtent).endPfn <= pfn) low = middle + 1;
+    else high = middle;
+  }
+  const range = ranges[low];
+  return range !== undefined && pfn >= range.startPfn ? low : -1;
+}
