@@ -16,6 +16,7 @@ export const errorCodes = {
   PFN_ABSENT: 'no descriptor exists for this page frame',
   SPEC_SYNTAX: 'a simulated machine is described wrongly',
   SYNC_TIMEOUT: 'not everything was initialized within the time given',
+  VERIFY_WRONG: 'descriptors differ from what they should be',
   WORKERS_FAILED: 'the worker threads could not be started or kept dying',
 } as const;
 

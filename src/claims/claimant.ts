@@ -1,0 +1,208 @@
+/**
+ * One thread's hand in a region: it claims chunks, initializes them, and waits for those of others. Fault, drain, grow and
+ * verification all stand on it. One per thread and memmap; not to be shared.
+ */
+import { type InitKernel, jsKernel } from '../descriptor/kernel.ts';
+import { VmemmapError } from '../errors.ts';
+import { nativeKernel } from '../native.ts';
+import { errnoName } from '../region/backing.ts';
+import type { Region, RegionRange } from '../region/region.ts';
+import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
+import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
+import type { ThreadIdentity } from './threads.ts';
+
+/** How a fault came by its descriptors: they were `ready`, this thread `claimed` and wrote them, or it `waited` for another. */
+export type FaultOutcome = 'ready' | 'claimed' | 'waited';
+
+/** What a claimant may be told to do differently; all have sensible defaults. */
+export interface ClaimantOptions {
+  /** The init kernel; by default the native one, or the JS one without the addon. */
+  readonly kernel?: InitKernel;
+  /** The chunk words; tests put one in that lets other actors act at chosen moments. */
+  readonly chunks?: ChunkMap;
+  /** The thread that claims; tests put one in that is dead. */
+  readonly thread?: ThreadIdentity;
+  /** Bound on waiting for the owner of one chunk while it lives, in milliseconds. */
+  readonly waitMsMax?: number;
+}
+
+/** How often one who waits looks whether the owner still lives. A death that the pool sees itself wakes waiters at once. */
+const livenessIntervalMs = 20;
+/** Default bound: hundreds of times what the largest chunk takes on slow memory. */
+const waitMsMaxDefault = 10_000;
+
+/** See the top of the file. */
+export class Claimant {
+  readonly region: Region;
+  readonly chunks: ChunkMap;
+  readonly owners: OwnerTable;
+  readonly kernel: InitKernel;
+  /** Chunks that this thread has seen initialized. READY is final, so a plain byte may remember it: no Atomics needed. */
+  readonly seen: Uint8Array;
+  readonly #owner: Owner;
+  readonly #closedWord: number;
+  readonly #waitMsMax: number;
+  #left = false;
+
+  constructor(region: Region, options: ClaimantOptions = {}) {
+    this.region = region;
+    this.kernel = options.kernel ?? nativeKernel ?? jsKernel;
+    this.chunks = options.chunks ?? ChunkMap.of(region);
+    this.owners = new OwnerTable(region.control, region.layout.owners);
+    this.seen = new Uint8Array(region.chunks);
+    this.#closedWord = region.word('closed');
+    this.#waitMsMax = options.waitMsMax ?? waitMsMaxDefault;
+    this.#owner = this.owners.join((tag) => this.#releaseClaimsOf(tag), options.thread);
+  }
+
+  /** This thread's tag in the chunk words that it claims. */
+  get tag(): number {
+    return this.#owner.tag;
+  }
+
+  /** FREE → CLAIMED → READY, if the chunk is free. False when it is not. `counter` tells who asked. */
+  tryInitialize(range: RegionRange, chunk: number, counter: OwnerCounter): boolean {
+    const number = range.firstChunk + chunk;
+    if (!this.chunks.claim(number, this.tag)) return false;
+    let errno: number;
+    try {
+      errno = this.#write(range, chunk);
+    } catch (error) {
+      this.chunks.abandon(number, this.tag);
+      throw error;
+    }
+    // Counted before it is published: whoever sees all chunks ready also finds them all counted.
+    if (errno === 0) {
+      this.owners.count(this.#owner, counter);
+      this.seen[number] = 1;
+      this.chunks.publish(number, this.tag);
+    } else {
+      this.owners.count(this.#owner, 'chunksFailed');
+      this.chunks.fail(number, this.tag, errno);
+    }
+    return true;
+  }
+
+  #write(range: RegionRange, chunk: number): number {
+    // errnos of the windows are added up: a chunk meets two windows at most, and any sum but 0 is a failure
+    return range.sumOver(range.chunkStart(chunk), range.chunkEnd(chunk), this.kernel.fill);
+  }
+
+  /**
+   * Makes one chunk initialized: at once if it is, by writing it if it is free, else by waiting for its owner, bounded; an
+   * owner that is known to be dead loses the chunk. Allocates nothing unless it has to wait long.
+   * @throws VmemmapError CHUNK_FAILED, FAULT_TIMEOUT or CLOSED
+   */
+  settle(range: RegionRange, chunk: number): FaultOutcome {
+    const number = range.firstChunk + chunk;
+    if (this.seen[number] === 1) return 'ready';
+    let outcome: FaultOutcome = 'ready';
+    let waitedMs = 0;
+    for (;;) {
+      const word = this.chunks.load(number);
+      if (isInitialized(word)) {
+        this.seen[number] = 1;
+        return outcome;
+      }
+      const next = this.#step(range, chunk, word, waitedMs);
+      if (next === 'claimed') outcome = next;
+      if (next !== 'wait') continue;
+      if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
+      outcome = 'waited';
+      this.chunks.wait(number, word, livenessIntervalMs);
+      waitedMs += livenessIntervalMs;
+    }
+  }
+
+  /** The same, waiting without blocking the thread. What this thread has to write itself it writes at once. */
+  async settleAsync(range: RegionRange, chunk: number): Promise<FaultOutcome> {
+    const number = range.firstChunk + chunk;
+    let outcome: FaultOutcome = 'ready';
+    let waitedMs = 0;
+    for (;;) {
+      const word = this.chunks.load(number);
+      if (isInitialized(word)) {
+        this.seen[number] = 1;
+        return outcome;
+      }
+      const next = this.#step(range, chunk, word, waitedMs);
+      if (next === 'claimed') outcome = next;
+      if (next !== 'wait') continue;
+      if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
+      outcome = 'waited';
+      await this.waitForChange(number, word, livenessIntervalMs);
+      waitedMs += livenessIntervalMs;
+    }
+  }
+
+  /** Resolves when the word has changed or after `ms`; keeps the event loop alive meanwhile, which waitAsync does not. */
+  async waitForChange(chunk: number, word: number, ms: number): Promise<void> {
+    const changed = this.chunks.waitAsync(chunk, word, ms);
+    if (changed === undefined) return;
+    const keepAlive = setTimeout(() => {}, ms * 2);
+    await changed;
+    clearTimeout(keepAlive);
+  }
+
+  /**
+   * One step towards an initialized chunk: it was `claimed` and written, or the word should be looked at `again`, or there is
+   * nothing to do but `wait` for the word to change.
+   */
+  #step(range: RegionRange, chunk: number, word: number, waitedMs: number): 'claimed' | 'again' | 'wait' {
+    this.#refuseWhenClosed();
+    const state = stateOf(word);
+    if (state === 'free') return this.tryInitialize(range, chunk, 'chunksByFault') ? 'claimed' : 'again';
+    if (state === 'failed') throw chunkFailed(range, chunk, payloadOf(word));
+    // Asked only after a first wait: most owners publish within it, and asking costs a system call.
+    if (waitedMs > 0 && this.owners.isDead(payloadOf(word))) {
+      if (this.chunks.release(range.firstChunk + chunk, word)) this.owners.count(this.#owner, 'claimsReleased');
+      return 'again';
+    }
+    if (waitedMs >= this.#waitMsMax) throw faultTimeout(range, chunk, waitedMs);
+    return 'wait';
+  }
+
+  /** Sets free whatever dead owners hold, and gives their slots back. Returns how many there were. */
+  reapDead(): number {
+    return this.owners.reap((tag) => this.#releaseClaimsOf(tag));
+  }
+
+  #releaseClaimsOf(tag: number): void {
+    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
+      const word = this.chunks.load(chunk);
+      if (stateOf(word) === 'claimed' && payloadOf(word) === tag) this.chunks.release(chunk, word);
+    }
+  }
+
+  #refuseWhenClosed(): void {
+    // relaxed would do: close does not take memory away from a thread that is late
+    if (this.#left || Atomics.load(this.region.control, this.#closedWord) === 1) {
+      throw new VmemmapError('CLOSED', 'the memmap was closed; open it again');
+    }
+  }
+
+  /** Gives up the owner slot. What was initialized stays; nothing can be claimed any more. */
+  leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.owners.leave(this.#owner);
+  }
+}
+
+/** The error for a chunk whose descriptors could not be written. */
+export function chunkFailed(range: RegionRange, chunk: number, errno: number): VmemmapError {
+  const pfns = `pfns ${range.chunkStart(chunk)} to ${range.chunkEnd(chunk) - 1}`;
+  return new VmemmapError(
+    'CHUNK_FAILED',
+    `the descriptors of ${pfns} could not be written: ${errnoName(errno)}; mend the cause, then call retry()`,
+    { errno },
+  );
+}
+
+function faultTimeout(range: RegionRange, chunk: number, waitedMs: number): VmemmapError {
+  return new VmemmapError(
+    'FAULT_TIMEOUT',
+    `the thread that claimed chunk ${chunk} of the range at pfn ${range.startPfn} lives but did not finish in ` +
+      `${waitedMs} ms; is it stopped or in a debugger?`,
+  );
+}

@@ -1,0 +1,118 @@
+/** The foreground fault: initializes what covers `[pfn, pfn + 2^order)` and nothing else, whatever the background does. */
+import { VmemmapError } from '../errors.ts';
+import { chunkOf, endChunk, firstChunk } from '../physical/geometry.ts';
+import type { RegionRange } from '../region/region.ts';
+import { isInitialized } from './chunk-map.ts';
+import type { Claimant, FaultOutcome } from './claimant.ts';
+
+/** Orders of a fault: 4 KiB, 2 MiB and 1 GiB, as dax faults come (PTE, PMD and PUD). */
+export type FaultOrder = 0 | 9 | 18;
+
+/** Pages that a fault of an order covers. @throws RangeError for another order. */
+export function pagesOfOrder(order: number): number {
+  if (order === 0 || order === 9 || order === 18) return 2 ** order;
+  throw new RangeError(`order must be 0, 9 or 18 (4 KiB, 2 MiB, 1 GiB), not ${order}`);
+}
+
+/** Faults of one thread. */
+export class Faults {
+  readonly #claimant: Claimant;
+  /** Range of the last fault: neighbours follow each other. */
+  #last: RegionRange;
+
+  constructor(claimant: Claimant) {
+    this.#claimant = claimant;
+    const first = claimant.region.ranges[0];
+    if (first === undefined) throw new RangeError('the topology has no memory');
+    this.#last = first;
+  }
+
+  /** The range that holds `pfn`. @throws VmemmapError PFN_ABSENT @throws RangeError when `pfn` is no pfn at all */
+  rangeOf(pfn: number): RegionRange {
+    const last = this.#last;
+    if (pfn >= last.startPfn && pfn < last.endPfn && Number.isInteger(pfn)) return last;
+    return this.#findRange(pfn);
+  }
+
+  #findRange(pfn: number): RegionRange {
+    if (!Number.isSafeInteger(pfn) || pfn < 0) throw new RangeError(`a pfn is a whole number of 0 or more, not ${pfn}`);
+    const range = this.#claimant.region.rangeOf(pfn);
+    if (range === undefined) {
+      throw new VmemmapError('PFN_ABSENT', `pfn ${pfn} lies in no range of this memmap; see memmap.ranges`, {
+        received: pfn,
+      });
+    }
+    this.#last = range;
+    return range;
+  }
+
+  /** Synchronous fault. Holes and what lies behind the last range are passed over; `pfn` itself must exist. */
+  fault(pfn: number, order: number): FaultOutcome {
+    const range = this.rangeOf(pfn);
+    if (order === 0) return this.#claimant.settle(range, chunkOf(range, pfn));
+    return this.settleExtent(pfn, pfn + pagesOfOrder(order));
+  }
+
+  /** Makes all descriptors of `[startPfn, endPfn)` that exist initialized. The worst outcome of its chunks is the result. */
+  settleExtent(startPfn: number, endPfn: number): FaultOutcome {
+    let outcome: FaultOutcome = 'ready';
+    const { ranges } = this.#claimant.region;
+    for (let i = this.#indexOf(startPfn); i < ranges.length; i++) {
+      const range = ranges[i] as RegionRange;
+      if (range.startPfn >= endPfn) break;
+      const end = endChunk(range, endPfn);
+      for (let chunk = firstChunk(range, startPfn); chunk < end; chunk++) {
+        outcome = worse(outcome, this.#claimant.settle(range, chunk));
+      }
+    }
+    return outcome;
+  }
+
+  /** The same as {@link fault}, without blocking the thread while another one works. */
+  async faultAsync(pfn: number, order: number): Promise<FaultOutcome> {
+    this.rangeOf(pfn);
+    const endPfn = pfn + pagesOfOrder(order);
+    let outcome: FaultOutcome = 'ready';
+    const { ranges } = this.#claimant.region;
+    for (let i = this.#indexOf(pfn); i < ranges.length; i++) {
+      const range = ranges[i] as RegionRange;
+      if (range.startPfn >= endPfn) break;
+      const end = endChunk(range, endPfn);
+      for (let chunk = firstChunk(range, pfn); chunk < end; chunk++) {
+        outcome = worse(outcome, await this.#claimant.settleAsync(range, chunk));
+      }
+    }
+    return outcome;
+  }
+
+  /** Whether all descriptors of `[startPfn, endPfn)` that exist are initialized; `startPfn` itself must exist. */
+  isInitialized(startPfn: number, endPfn: number): boolean {
+    this.rangeOf(startPfn);
+    const { region, chunks } = this.#claimant;
+    for (let i = this.#indexOf(startPfn); i < region.ranges.length; i++) {
+      const range = region.ranges[i] as RegionRange;
+      if (range.startPfn >= endPfn) break;
+      const end = endChunk(range, endPfn);
+      for (let chunk = firstChunk(range, startPfn); chunk < end; chunk++) {
+        if (!isInitialized(chunks.load(range.firstChunk + chunk))) return false;
+      }
+    }
+    return true;
+  }
+
+  /** Index of the range that holds `pfn`, or of the first one behind it. */
+  #indexOf(pfn: number): number {
+    const last = this.#last;
+    if (pfn >= last.startPfn && pfn < last.endPfn) return last.index;
+    const { ranges } = this.#claimant.region;
+    let index = 0;
+    while (index < ranges.length && (ranges[index] as RegionRange).endPfn <= pfn) index++;
+    return index;
+  }
+}
+
+const badness: Readonly<Record<FaultOutcome, number>> = { ready: 0, claimed: 1, waited: 2 };
+
+function worse(a: FaultOutcome, b: FaultOutcome): FaultOutcome {
+  return badness[b] > badness[a] ? b : a;
+}

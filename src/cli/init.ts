@@ -1,0 +1,125 @@
+/** `vmemmap init`: reads or simulates a machine, builds its memmap, faults meanwhile, verifies, and reports. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { profiles } from '../descriptor/profiles.ts';
+import { VmemmapError } from '../errors.ts';
+import { type InitReport, measureInit } from '../observe/measure.ts';
+import { formatReport } from '../observe/report.ts';
+import { defaults, type OpenOptions } from '../options.ts';
+import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
+import { policies, type PolicyName } from '../policy/policy.ts';
+import { type BackingName, backingNames } from '../region/backing.ts';
+import type { ProfileName } from '../descriptor/profiles.ts';
+import { Bars } from './bars.ts';
+
+interface InitFlags {
+  detect?: boolean;
+  simulate?: string;
+  iomem?: string;
+  backing: string;
+  file?: string;
+  policy: PolicyName;
+  threads?: number;
+  faults: number;
+  seed: number;
+  chunkPages?: number;
+  profile: ProfileName;
+  verify?: boolean;
+  json?: boolean;
+}
+
+function wholeNumber(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number of 0 or more.');
+  return value;
+}
+
+/** Faults are kept in memory to sort their latencies. */
+const faultsMax = 10_000_000;
+
+function faultCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value > faultsMax) throw new InvalidArgumentError(`It must be at most ${faultsMax}.`);
+  return value;
+}
+
+/** Defines the command. */
+export function initCommand(): Command {
+  return new Command('init')
+    .description('build the memmap of a machine, and tell how it went')
+    .addOption(new Option('--detect', "read this machine's own memory map (the default)").conflicts(['simulate', 'iomem']))
+    .addOption(
+      new Option('--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each').conflicts(['iomem']),
+    )
+    .addOption(new Option('--iomem <FILE>', 'a machine from a file in the format of /proc/iomem'))
+    .addOption(
+      new Option('--backing <NAME>', 'where the descriptors live')
+        .choices(['shared', 'huge', 'hugetlb', 'file', 'devdax'])
+        .default(defaults.backing),
+    )
+    .option('--file <PATH>', 'the file or device of the backings file and devdax')
+    .addOption(
+      new Option('--policy <NAME>', 'when chunks are initialized').choices(Object.keys(policies)).default(defaults.policy),
+    )
+    .option('--threads <N>', 'worker threads per node (default: one per CPU of the node)', wholeNumber)
+    .option('--faults <N>', 'random foreground faults while the background runs', faultCount, 0)
+    .option('--seed <N>', 'seed of the random faults', wholeNumber, 1)
+    .option('--chunk-pages <N>', 'pages in a chunk (default: 1/1024 of each range)', wholeNumber)
+    .addOption(
+      new Option('--profile <NAME>', 'the kernel whose descriptors are written')
+        .choices(Object.keys(profiles))
+        .default(defaults.profile),
+    )
+    .option('--verify', 'compare every descriptor with what it should be')
+    .option('--json', 'print one JSON object on stdout and nothing else')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vmemmap init --detect --verify\n  vmemmap init --simulate 8x128GiB:pmem --faults 2000 --json',
+    )
+    .allowExcessArguments(false)
+    .action(runInit);
+}
+
+function openOptions(flags: InitFlags, signal: AbortSignal): OpenOptions {
+  const backing = backingNames.find((name) => name === flags.backing);
+  if (backing === undefined || flags.file !== undefined) {
+    const what = flags.file === undefined ? `backing ${flags.backing}` : '--file';
+    throw new VmemmapError(
+      'BACKING_UNAVAILABLE',
+      `${what}: this version keeps descriptors in memory only; use --backing ${backingNames.join(' or ')} without --file`,
+      { received: flags.backing },
+    );
+  }
+  const options: OpenOptions = { backing: backing as BackingName, policy: flags.policy, profile: flags.profile, signal };
+  if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
+  if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
+  if (flags.simulate !== undefined) options.topology = flags.simulate;
+  if (flags.iomem !== undefined) options.topology = fromIomemFile(flags.iomem, readAllowedCpus());
+  return options;
+}
+
+async function runInit(flags: InitFlags): Promise<void> {
+  const abort = new AbortController();
+  const interrupt = (): void => abort.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt);
+  const bars = new Bars(process.stderr);
+  const print = (report: InitReport): void => {
+    process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : formatReport(report));
+  };
+  try {
+    const report = await measureInit(openOptions(flags, abort.signal), {
+      faults: flags.faults,
+      seed: flags.seed,
+      verify: flags.verify ?? false,
+      onProgress: (progress) => bars.show(progress),
+    });
+    bars.stop();
+    print(report);
+  } catch (error) {
+    bars.stop();
+    // wrong descriptors are a failure, but what was found out is worth printing
+    if (error instanceof VmemmapError && error.code === 'VERIFY_WRONG') print(error.received as InitReport);
+    throw error;
+  } finally {
+    process.removeListener('SIGINT', interrupt);
+  }
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+/** The command line: commands, exit statuses, and how errors are told. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { VmemmapError } from '../errors.ts';
+import { initCommand } from './init.ts';
+
+/** Exit statuses of the contract. */
+const exitStatus = { done: 0, failed: 1, wrongUsage: 2 } as const;
+
+/** What runs when no command is named: the main job on this machine. */
+const mainJob: readonly string[] = ['init', '--faults', '1000', '--verify'];
+
+function version(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** Builds the command line. */
+function program(): Command {
+  return new Command('vmemmap')
+    .description("Linux's memmap in user space: every page descriptor of a machine, initialized in parallel, any usable at once")
+    .version(version())
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', `\nWithout a command: ${mainJob.join(' ')}`)
+    .addCommand(initCommand().exitOverride());
+}
+
+/** Tells an error on stderr and returns the exit status that goes with it. */
+function tell(error: unknown): number {
+  // commander has told its own errors already; asking for help or the version is no failure
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.done : exitStatus.wrongUsage;
+  if (error instanceof VmemmapError) {
+    const isUsage = error.code === 'SPEC_SYNTAX';
+    // one line for what failed; what was typed wrong is pointed at in the lines below
+    const text = isUsage ? error.message : error.message.split('\n')[0];
+    process.stderr.write(`vmemmap: ${error.code}: ${text}\n`);
+    return isUsage ? exitStatus.wrongUsage : exitStatus.failed;
+  }
+  if (error instanceof TypeError || error instanceof RangeError) {
+    process.stderr.write(`vmemmap: USAGE: ${error.message}\n`);
+    return exitStatus.wrongUsage;
+  }
+  process.stderr.write(`vmemmap: INTERNAL: ${error instanceof Error ? error.stack : String(error)}\n`);
+  return exitStatus.failed;
+}
+
+const words: readonly string[] = process.argv.slice(2);
+try {
+  await program().parseAsync(words.length === 0 ? mainJob : words, { from: 'user' });
+} catch (error) {
+  process.exitCode = tell(error);
+}

@@ -1,0 +1,23 @@
+/** The public surface: re-exports only. */
+export { type WorkerFailure, workerFailureChannel } from './background.ts';
+export type { ChunkStateName } from './claims/chunk-map.ts';
+export type { FaultOutcome } from './claims/claimant.ts';
+export type { FaultOrder } from './claims/fault.ts';
+export type { OwnerTotals } from './claims/owners.ts';
+export type { PageView } from './descriptor/page-view.ts';
+export type { ProfileName } from './descriptor/profiles.ts';
+export { type ErrorCode, type ErrorDetails, errorCodes, VmemmapError } from './errors.ts';
+export { Memmap, type MemmapHandle, type Stats, type SyncOptions } from './memmap.ts';
+export { type AddonState, addonState } from './native.ts';
+export type { NodeProgress, Progress } from './observe/progress.ts';
+export type { VerifyResult } from './observe/verify.ts';
+export { type OpenOptions } from './options.ts';
+export { detect, fromIomemFile } from './physical/detect.ts';
+export type { PfnExtent } from './physical/geometry.ts';
+export { simulate } from './physical/simulate.ts';
+export type { MemoryExtent, MemoryKind, Topology, TopologyNode, TopologySource } from './physical/topology.ts';
+export type { PolicyName } from './policy/policy.ts';
+export { releaseThreads } from './pool.ts';
+export type { BackingName, BackingReport } from './region/backing.ts';
+export type { RegionRange } from './region/region.ts';
+export type { Residency } from './region/residency.ts';

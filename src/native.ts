@@ -1,0 +1,72 @@
+/** Loads the native addon, or says why it is not there; everything but tuning and files works without. */
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { InitKernel } from './descriptor/kernel.ts';
+import { layoutFacts } from './descriptor/pattern.ts';
+
+/** What native/addon.cc exports. Errors of system calls come back as positive errnos, 0 is success. */
+export interface Addon extends Omit<InitKernel, 'storePath'> {
+  /** Bytes from the view's first byte to the next address that is a multiple of `boundary`, a power of two. */
+  bytesToBoundary(view: Uint8Array, boundary: number): number;
+  /** Address of the view's first byte; only for reading /proc/self/smaps. */
+  addressOf(view: Uint32Array): bigint;
+  /** madvise(MADV_HUGEPAGE) on the whole pages of the view. */
+  adviseHugePages(view: Uint32Array): number;
+  /** Pins the calling thread to those of the CPUs that it may use. */
+  pinThread(cpus: readonly number[]): number;
+  /** CPUs that the calling thread may use. */
+  allowedCpus(): number[];
+  /** Kernel thread id of the calling thread. */
+  threadId(): number;
+  /** Offsets that the addon was compiled with. */
+  layout(): Record<string, number>;
+}
+
+/** Whether the addon is there, and if not, why. */
+export type AddonState = { readonly loaded: true } | { readonly loaded: false; readonly reason: string };
+
+function load(): { addon: Addon | undefined; state: AddonState } {
+  const without = (reason: string): { addon: undefined; state: AddonState } => ({
+    addon: undefined,
+    state: { loaded: false, reason },
+  });
+  if (process.env['VMEMMAP_ADDON'] === 'off') return without('VMEMMAP_ADDON=off');
+  try {
+    const require = createRequire(import.meta.url);
+    const loaded = require('node-gyp-build')(packageRoot()) as Addon;
+    const compiled = loaded.layout();
+    const stale = Object.entries(layoutFacts()).find(([name, value]) => compiled[name] !== value);
+    if (stale) return without(`it was built for another descriptor layout (${stale[0]}); build it again`);
+    return { addon: loaded, state: { loaded: true } };
+  } catch (error) {
+    return without(error instanceof Error ? (error.message.split('\n')[0] as string) : String(error));
+  }
+}
+
+/** The folder of package.json: this file may be run from src or from dist/src. */
+function packageRoot(): string {
+  for (const up of ['..', '../..']) {
+    const folder = fileURLToPath(new URL(up, import.meta.url));
+    if (readdirSync(folder).includes('package.json')) return folder;
+  }
+  throw new Error('package.json not found beside the library');
+}
+
+const { addon: loadedAddon, state } = load();
+
+/** The addon, or undefined; see {@link addonState} for the reason. */
+export const addon: Addon | undefined = loadedAddon;
+
+/** Whether the addon is loaded, and if not, why. */
+export function addonState(): AddonState {
+  return state;
+}
+
+/** The native init kernel, or undefined without the addon. */
+export const nativeKernel: InitKernel | undefined = addon && {
+  storePath: 'native-u64',
+  fill: addon.fill,
+  check: addon.check,
+  firstDifference: addon.firstDifference,
+};

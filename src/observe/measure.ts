@@ -1,0 +1,229 @@
+/** The main job, measured: opens a memmap, faults at random while the background runs, verifies, and tells how it went. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FaultOutcome } from '../claims/claimant.ts';
+import type { FaultOrder } from '../claims/fault.ts';
+import { VmemmapError } from '../errors.ts';
+import { Memmap } from '../memmap.ts';
+import { checkOptions, type OpenOptions } from '../options.ts';
+import { roundDown } from '../physical/geometry.ts';
+import type { MemoryKind, TopologySource } from '../physical/topology.ts';
+import { type ZoneName, zoneNames } from '../physical/zones.ts';
+import type { BackingReport } from '../region/backing.ts';
+import type { RegionRange } from '../region/region.ts';
+import type { Progress } from './progress.ts';
+import { seededRandom } from './random.ts';
+
+/** What to do beside initializing. */
+export interface MeasureOptions {
+  /** Random foreground faults while the background runs. */
+  readonly faults: number;
+  /** Seed of the faults. */
+  readonly seed: number;
+  readonly verify: boolean;
+  /** Told when the memmap is open, before the first fault. */
+  readonly onOpen?: (memmap: Memmap) => void;
+  /** Told from time to time how far it is. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** A range as reports and scripts see it. */
+export interface RangeReport {
+  readonly nid: number;
+  readonly zone: ZoneName;
+  readonly kind: MemoryKind;
+  readonly startPfn: number;
+  readonly endPfn: number;
+  readonly pages: number;
+  readonly chunkPages: number;
+  readonly chunks: number;
+}
+
+/** Latencies of the random faults, in microseconds; null where there were none. */
+export interface FaultReport {
+  readonly count: number;
+  readonly seed: number;
+  readonly p50Us: number | null;
+  readonly p99Us: number | null;
+  readonly maxUs: number | null;
+  readonly claimed: number;
+  readonly waited: number;
+  readonly alreadyReady: number;
+}
+
+/** When a share of a node's pages was ready, in milliseconds since open was called. */
+export interface Milestone {
+  readonly nid: number;
+  readonly share: number;
+  readonly ms: number;
+}
+
+/** How a run went: the object that `--json` prints. Its keys are a contract. */
+export interface InitReport {
+  readonly pages: number;
+  readonly ranges: readonly RangeReport[];
+  readonly source: TopologySource;
+  readonly notes: readonly string[];
+  readonly policy: string;
+  readonly profile: string;
+  /** Worker threads in all. */
+  readonly threads: number;
+  readonly storePath: string;
+  readonly backing: BackingReport;
+  /** Milliseconds until `open` returned: from then on any pfn can be faulted. */
+  readonly openMs: number;
+  /** Microseconds of one order-0 fault right after open. */
+  readonly firstFaultUs: number;
+  /** Milliseconds from the call of open until every descriptor was initialized. First touch: memory is fresh. */
+  readonly totalMs: number;
+  readonly pagesPerSecond: number;
+  readonly milestones: readonly Milestone[];
+  readonly faults: FaultReport;
+  readonly verify: { readonly checked: number; readonly wrong: number; readonly ms: number };
+  /** Always 0: nothing of these backings outlives the process. */
+  readonly resumed: { readonly chunksKept: number; readonly chunksRedone: number };
+  /** Bytes of descriptors in memory at the end, as the kernel tells; null without the addon. */
+  readonly residentBytes: number | null;
+  /** Most that the whole process had in memory, in bytes. */
+  readonly peakResidentBytes: number;
+  /** Worker threads that died or could not be loaded. */
+  readonly workerFailures: number;
+}
+
+const progressIntervalMs = 25;
+/** Pause between two faults while the background runs: their cost is to be seen, not to do the background's work. */
+const faultIntervalMs = 1;
+/** Shares of a node that are told. */
+const shares: readonly number[] = [0.25, 0.5, 0.75, 1];
+
+/** Opens, faults, waits, verifies and closes. @throws VmemmapError VERIFY_WRONG with the report as `received` */
+export async function measureInit(options: OpenOptions, measure: MeasureOptions): Promise<InitReport> {
+  // read beforehand: how long the machine's files take is no part of openMs
+  const { topology, profile } = checkOptions(options);
+  const startMs = performance.now();
+  const { slots: _slots, ...rest } = options;
+  const memmap = await Memmap.open({ ...rest, topology });
+  const openMs = performance.now() - startMs;
+  try {
+    measure.onOpen?.(memmap);
+    const random = seededRandom(measure.seed);
+    const first = timeFault(memmap, randomPfn(memmap, random), 0);
+    const watched = watch(memmap, measure);
+    const readyAt = memmap.ready.then(() => performance.now());
+    readyAt.catch(() => {});
+    const faults = await faultAtRandom(memmap, measure, random);
+    await memmap.sync();
+    const totalMs = (await readyAt) - startMs;
+    const milestones = await watched;
+    const verifyStartMs = performance.now();
+    const verified = measure.verify ? await memmap.verify() : { checked: 0, wrong: 0, firstWrongPfn: -1 };
+    const verifyMs = performance.now() - verifyStartMs;
+    const residency = memmap.residency();
+    const stats = memmap.stats();
+    const report: InitReport = {
+      pages: memmap.pages,
+      ranges: memmap.ranges.map(rangeReport),
+      source: topology.source,
+      notes: topology.notes,
+      policy: memmap.policy,
+      profile,
+      threads: stats.workers.threads,
+      storePath: stats.storePath,
+      backing: { ...memmap.backing, ...(residency ? { pageSize: residency.pageSize } : {}) },
+      openMs,
+      firstFaultUs: first.us,
+      totalMs,
+      pagesPerSecond: memmap.pages / (totalMs / 1000),
+      milestones,
+      faults,
+      verify: { checked: verified.checked, wrong: verified.wrong, ms: verifyMs },
+      resumed: { chunksKept: 0, chunksRedone: 0 },
+      residentBytes: residency?.residentBytes ?? null,
+      peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+      workerFailures: stats.workers.failures.length,
+    };
+    if (verified.wrong === 0) return report;
+    throw new VmemmapError(
+      'VERIFY_WRONG',
+      `${verified.wrong} of ${verified.checked} descriptors are wrong, the first at pfn ${verified.firstWrongPfn}; please report it`,
+      { received: report },
+    );
+  } finally {
+    await memmap.close();
+  }
+}
+
+/** A range as reports show it. */
+function rangeReport(range: RegionRange): RangeReport {
+  const { nid, zone, kind, startPfn, endPfn, pages, chunkPages, chunks } = range;
+  return { nid, zone: zoneNames[zone] as ZoneName, kind, startPfn, endPfn, pages, chunkPages, chunks };
+}
+
+/** Notes when each node's shares were ready, by looking every 25 ms. */
+async function watch(memmap: Memmap, { onProgress }: MeasureOptions): Promise<Milestone[]> {
+  const milestones: Milestone[] = [];
+  const reached = new Map<number, number>();
+  for await (const progress of memmap.progress({ intervalMs: progressIntervalMs })) {
+    onProgress?.(progress);
+    for (const { nid, pages, pagesReady } of progress.nodes) {
+      let next = reached.get(nid) ?? 0;
+      for (; next < shares.length && pagesReady >= pages * (shares[next] as number); next++) {
+        milestones.push({ nid, share: shares[next] as number, ms: progress.elapsedMs });
+      }
+      reached.set(nid, next);
+    }
+  }
+  return milestones;
+}
+
+/** A pfn that exists, each equally likely. */
+function randomPfn(memmap: Memmap, random: () => number): number {
+  let page = Math.floor(random() * memmap.pages);
+  for (const range of memmap.ranges) {
+    if (page < range.pages) return range.startPfn + page;
+    page -= range.pages;
+  }
+  throw new RangeError('the topology has no memory');
+}
+
+/** Most faults are of 4 KiB, some of 2 MiB, few of 1 GiB; large ones are aligned as the kernel's are. */
+function randomOrder(random: () => number): FaultOrder {
+  const draw = random();
+  return draw < 0.9 ? 0 : draw < 0.99 ? 9 : 18;
+}
+
+function timeFault(memmap: Memmap, pfn: number, order: FaultOrder): { us: number; outcome: FaultOutcome } {
+  const startMs = performance.now();
+  const outcome = memmap.fault(pfn, order);
+  return { us: (performance.now() - startMs) * 1000, outcome };
+}
+
+async function faultAtRandom(memmap: Memmap, { faults, seed }: MeasureOptions, random: () => number): Promise<FaultReport> {
+  const latenciesUs = new Float64Array(faults);
+  const outcomes: Record<FaultOutcome, number> = { ready: 0, claimed: 0, waited: 0 };
+  let settled = false;
+  const settle = (): void => {
+    settled = true;
+  };
+  memmap.ready.then(settle, settle);
+  for (let i = 0; i < faults; i++) {
+    const pfn = randomPfn(memmap, random);
+    const order = randomOrder(random);
+    const aligned = Math.max(roundDown(pfn, 2 ** order), memmap.rangeOf(pfn).startPfn);
+    const { us, outcome } = timeFault(memmap, aligned, order);
+    latenciesUs[i] = us;
+    outcomes[outcome]++;
+    if (!settled) await sleep(faultIntervalMs);
+  }
+  latenciesUs.sort();
+  const percentile = (share: number): number | null => latenciesUs[Math.ceil(share * faults) - 1] ?? null;
+  return {
+    count: faults,
+    seed,
+    p50Us: percentile(0.5),
+    p99Us: percentile(0.99),
+    maxUs: percentile(1),
+    claimed: outcomes.claimed,
+    waited: outcomes.waited,
+    alreadyReady: outcomes.ready,
+  };
+}

@@ -1,0 +1,117 @@
+/** The report of a run as a person reads it. Plain text, no colours: it may go to a file. */
+import { descriptorSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
+import type { TopologySource } from '../physical/topology.ts';
+import type { InitReport, RangeReport } from './measure.ts';
+
+const sources: Readonly<Record<TopologySource, string>> = {
+  iomem: 'this machine, read from /proc/iomem',
+  'iomem-file': 'a machine read from a file',
+  simulated: 'a simulated machine',
+  'sysfs-blocks': "this machine, read from sysfs's memory blocks",
+  table: 'a table of records',
+};
+
+/** Bytes with a binary unit and three significant digits, such as `1.50 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : significant(value)} ${units[unit]}`;
+}
+
+/** Milliseconds as the unit that reads best. */
+export function formatMs(ms: number): string {
+  if (ms < 1) return `${significant(ms * 1000)} µs`;
+  return ms < 1000 ? `${significant(ms)} ms` : `${significant(ms / 1000)} s`;
+}
+
+function significant(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** Columns aligned: text to the left, figures to the right. */
+function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly number[]): string[] {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+  return [head, ...rows].map((row) =>
+    row
+      .map((cell, column) => (right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** The ranges by node and zone. */
+function rangeLines(ranges: readonly RangeReport[]): string[] {
+  const head = ['node', 'zone', 'kind', 'first pfn', 'last pfn', 'pages', 'memory', 'descriptors', 'chunks', 'pages/chunk'];
+  const rows = ranges.map((range) => [
+    String(range.nid),
+    range.zone,
+    range.kind,
+    `0x${range.startPfn.toString(16)}`,
+    `0x${(range.endPfn - 1).toString(16)}`,
+    grouped(range.pages),
+    formatBytes(range.pages * pageSizeBytes),
+    formatBytes(range.pages * descriptorSizeBytes),
+    grouped(range.chunks),
+    grouped(range.chunkPages),
+  ]);
+  return table(head, rows, [0, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+/** When each node's share was ready, one line a node. */
+function milestoneLines({ milestones, ranges, totalMs }: InitReport): string[] {
+  const barWidth = 40;
+  return [...new Set(ranges.map(({ nid }) => nid))].map((nid) => {
+    const own = milestones.filter((milestone) => milestone.nid === nid);
+    const doneMs = own.find(({ share }) => share === 1)?.ms ?? totalMs;
+    const length = Math.max(1, Math.min(barWidth, Math.round((doneMs / totalMs) * barWidth)));
+    const steps = own.map(({ share, ms }) => `${share * 100} % ${formatMs(ms)}`).join(' · ');
+    return `  node ${String(nid).padEnd(3)} ${'█'.repeat(length).padEnd(barWidth)}  ${steps}`;
+  });
+}
+
+function faultLines({ faults }: InitReport): string[] {
+  if (faults.count === 0) return [];
+  const us = (value: number | null): string => (value === null ? '-' : formatMs(value / 1000));
+  return [
+    '',
+    `${grouped(faults.count)} foreground faults at random (seed ${faults.seed}), while the background ran and after it`,
+    `  ${grouped(faults.alreadyReady)} found their descriptors ready · ${grouped(faults.claimed)} claimed and initialized · ` +
+      `${grouped(faults.waited)} waited for a worker`,
+    `  latency: median ${us(faults.p50Us)} · 99 % ${us(faults.p99Us)} · longest ${us(faults.maxUs)}`,
+  ];
+}
+
+/** The whole report. */
+export function formatReport(report: InitReport): string {
+  const { backing, verify } = report;
+  const bytes = report.pages * descriptorSizeBytes;
+  const rate = `${grouped(Math.round(report.pagesPerSecond))} pages/s (${formatBytes((bytes / report.totalMs) * 1000)}/s of descriptors)`;
+  const asked = backing.reason === undefined ? '' : `; ${backing.requested} was asked for, but ${backing.reason}`;
+  return [
+    `vmemmap of ${sources[report.source]} · ${report.profile} · policy ${report.policy}`,
+    ...report.notes.map((note) => `  note: ${note}`),
+    '',
+    ...rangeLines(report.ranges).map((line) => `  ${line}`),
+    '',
+    `${grouped(report.pages)} page descriptors, ${formatBytes(bytes)}`,
+    `  any pfn usable after    ${formatMs(report.openMs)}  (open returned)`,
+    `  first fault took        ${formatMs(report.firstFaultUs / 1000)}`,
+    `  everything ready after  ${formatMs(report.totalMs)}  ${rate}`,
+    ...milestoneLines(report),
+    `  first touch, ${report.threads} threads, store path ${report.storePath}, ${formatBytes(backing.pageSize)} pages, ` +
+      `backing ${backing.effective}${asked}`,
+    ...(report.workerFailures > 0 ? [`  ${report.workerFailures} worker threads died; others did their work`] : []),
+    ...faultLines(report),
+    '',
+    verify.checked > 0
+      ? `verified ${grouped(verify.checked)} descriptors in ${formatMs(verify.ms)}: ${grouped(verify.wrong)} wrong`
+      : 'not verified (--verify does it)',
+    '',
+  ].join('\n');
+}

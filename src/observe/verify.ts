@@ -1,0 +1,64 @@
+/** Verification: every initialized descriptor is compared with what its range's pattern says it should be. */
+import { ChunkMap, isInitialized } from '../claims/chunk-map.ts';
+import { jsKernel } from '../descriptor/kernel.ts';
+import { nativeKernel } from '../native.ts';
+import type { Region, RegionRange } from '../region/region.ts';
+
+/** Result of a verification. */
+export interface VerifyResult {
+  /** Descriptors compared: all of the chunks that were initialized by then. */
+  readonly checked: number;
+  /** Descriptors that differ. A descriptor that its user has changed differs, too. */
+  readonly wrong: number;
+  /** Lowest pfn whose descriptor differs, or −1. */
+  readonly firstWrongPfn: number;
+}
+
+/** Nothing compared yet. */
+export const nothingVerified: VerifyResult = { checked: 0, wrong: 0, firstWrongPfn: -1 };
+
+/** Adds up the results of two shares. */
+export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
+  const firsts = [a.firstWrongPfn, b.firstWrongPfn].filter((pfn) => pfn >= 0);
+  return {
+    checked: a.checked + b.checked,
+    wrong: a.wrong + b.wrong,
+    firstWrongPfn: firsts.length === 0 ? -1 : Math.min(...firsts),
+  };
+}
+
+/** Verifies one chunk of a range. */
+export function verifyChunk(range: RegionRange, chunk: number): VerifyResult {
+  const kernel = nativeKernel ?? jsKernel;
+  const startPfn = range.chunkStart(chunk);
+  const endPfn = range.chunkEnd(chunk);
+  const wrong = range.sumOver(startPfn, endPfn, kernel.check);
+  return { checked: endPfn - startPfn, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, startPfn, endPfn) };
+}
+
+function firstWrong(range: RegionRange, startPfn: number, endPfn: number): number {
+  const kernel = nativeKernel ?? jsKernel;
+  let found = -1;
+  range.sumOver(startPfn, endPfn, (words, at, count, pattern, index) => {
+    if (found < 0) {
+      const offset = kernel.firstDifference(words, at, count, pattern, index);
+      if (offset >= 0) found = range.startPfn + index + offset;
+    }
+    return 0;
+  });
+  return found;
+}
+
+/** Verifies chunks in turn with others that share `cursor`, until none is left. */
+export function verifyShare(region: Region, cursor: Int32Array<SharedArrayBuffer>): VerifyResult {
+  const chunks = ChunkMap.of(region);
+  let result = nothingVerified;
+  for (;;) {
+    // relaxed would do: reading needs no claim, the cursor only shares out the work
+    const number = Atomics.add(cursor, 0, 1);
+    if (number >= region.chunks) return result;
+    if (!isInitialized(chunks.load(number))) continue;
+    const range = region.ranges.findLast((candidate) => candidate.firstChunk <= number) as RegionRange;
+    result = mergeVerified(result, verifyChunk(range, number - range.firstChunk));
+  }
+}

@@ -1,0 +1,135 @@
+/** What `open` may be told: one table of defaults, and every option checked where it comes in. */
+import { defaultProfile, type ProfileName, profiles } from './descriptor/profiles.ts';
+import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
+import { simulate } from './physical/simulate.ts';
+import type { Topology } from './physical/topology.ts';
+import type { TableRecords } from './plan.ts';
+import { type PolicyName, policies } from './policy/policy.ts';
+import { type BackingName, backingNames } from './region/backing.ts';
+import { detect, readAllowedCpus } from './physical/detect.ts';
+
+/** Options of `Memmap.open`; all may be left out. */
+export interface OpenOptions {
+  /** The machine: a topology, or a SPEC of a simulated one such as `2x64GiB`. Default: this machine's own memory map. */
+  topology?: Topology | string;
+  /** Instead of a topology: a table of so many 64-byte records, numbered from 0 and addressed as if they were pfns. */
+  slots?: number;
+  /** With `slots`: the 64 bytes that each record starts with. Default: zeros. */
+  template?: Uint8Array;
+  /** With `slots`: which of the record's sixteen 32-bit words receives its number, 0 to 15. Default: none. */
+  indexWord?: number;
+  /** Where the descriptors live. Default `huge`, which falls back to `shared` and says so in `memmap.backing`. */
+  backing?: BackingName;
+  /** When chunks are initialized. Default `hotplug`. */
+  policy?: PolicyName;
+  /** Worker threads for each node that has memory, 0 to 1024. Default: one per CPU of the node. 0: no background at all. */
+  threadsPerNode?: number;
+  /** Pages in a chunk, rounded up to pageblocks (512). Default: 1/1024 of each range. */
+  chunkPages?: number;
+  /** Kernel whose descriptors are written. Default `linux-6.1`. */
+  profile?: ProfileName;
+  /** Cancels the background when aborted; faults go on working. */
+  signal?: AbortSignal;
+}
+
+/** Options after checking, with defaults. */
+export interface Settings {
+  readonly topology: Topology;
+  readonly table: TableRecords | undefined;
+  readonly backing: BackingName;
+  readonly policy: PolicyName;
+  readonly threadsPerNode: number | undefined;
+  readonly chunkPages: number | undefined;
+  readonly profile: ProfileName;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The defaults that are constants, told once. */
+export const defaults: Readonly<Required<Pick<OpenOptions, 'backing' | 'policy' | 'profile'>>> = Object.freeze({
+  backing: 'huge',
+  policy: 'hotplug',
+  profile: defaultProfile,
+});
+
+const threadsPerNodeMax = 1024;
+
+const known: ReadonlySet<string> = new Set([
+  'topology',
+  'slots',
+  'template',
+  'indexWord',
+  'backing',
+  'policy',
+  'threadsPerNode',
+  'chunkPages',
+  'profile',
+  'signal',
+] satisfies (keyof OpenOptions)[]);
+
+/** Checks options. @throws TypeError or RangeError that names the option @throws VmemmapError from reading the machine */
+export function checkOptions(options: OpenOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
+  for (const name of Object.keys(options)) if (!known.has(name)) throw new TypeError(`unknown option: ${name}`);
+  const { signal } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new TypeError('signal must be an AbortSignal');
+  return {
+    table: checkTable(options),
+    topology: checkTopology(options),
+    backing: oneOf('backing', options.backing ?? defaults.backing, backingNames),
+    policy: oneOf('policy', options.policy ?? defaults.policy, Object.keys(policies) as PolicyName[]),
+    threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode, 0, threadsPerNodeMax),
+    chunkPages: wholeNumber('chunkPages', options.chunkPages, 1, rangePagesMax),
+    profile: oneOf('profile', options.profile ?? defaults.profile, Object.keys(profiles) as ProfileName[]),
+    signal,
+  };
+}
+
+function checkTopology(options: OpenOptions): Topology {
+  const { topology, slots } = options;
+  if (slots !== undefined) {
+    if (topology !== undefined) throw new TypeError('give either topology or slots, not both');
+    return tableTopology(wholeNumber('slots', slots, 1, pfnLimit) as number);
+  }
+  if (topology === undefined) return detect();
+  if (typeof topology === 'string') return simulate(topology, readAllowedCpus());
+  if (typeof topology !== 'object' || topology === null || !Array.isArray(topology.memory)) {
+    throw new TypeError('topology must be a Topology or a SPEC such as "2x64GiB"');
+  }
+  return topology;
+}
+
+/** A table of records: one node with all CPUs, one run of memory, no zones. */
+function tableTopology(slots: number): Topology {
+  return {
+    source: 'table',
+    nodes: [{ nid: 0, cpus: readAllowedCpus() }],
+    memory: [{ nid: 0, kind: 'ram', startPfn: 0, endPfn: slots }],
+    zoned: false,
+    notes: [],
+  };
+}
+
+function checkTable({ slots, template, indexWord }: OpenOptions): TableRecords | undefined {
+  if (slots === undefined) {
+    if (template !== undefined || indexWord !== undefined) throw new TypeError('template and indexWord go with slots');
+    return undefined;
+  }
+  if (template !== undefined && (!(template instanceof Uint8Array) || template.length !== descriptorSizeBytes)) {
+    throw new TypeError(`template must be a Uint8Array of ${descriptorSizeBytes} bytes`);
+  }
+  const word = wholeNumber('indexWord', indexWord, 0, descriptorSizeBytes / 4 - 1);
+  if (word !== undefined && slots > 2 ** 32) {
+    throw new RangeError('with indexWord a table has at most 2^32 slots: a word holds no larger number');
+  }
+  return { template: template ?? new Uint8Array(descriptorSizeBytes), ...(word === undefined ? {} : { indexWord: word }) };
+}
+
+function oneOf<T extends string>(name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value;
+  throw new TypeError(`${name} must be ${choices.join(' or ')}, not ${String(value)}`);
+}
+
+function wholeNumber(name: string, value: number | undefined, min: number, max: number): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return value;
+  throw new RangeError(`${name} must be a whole number from ${min} to ${max}, not ${String(value)}`);
+}

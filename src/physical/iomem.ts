@@ -1,0 +1,154 @@
+/** Reads text in the format of /proc/iomem, from the kernel or from anybody, into a tree of resources and extents of memory. */
+import { VmemmapError } from '../errors.ts';
+import { pointAt, type RefuseLine } from './caret.ts';
+import { physicalAddressBits } from './geometry.ts';
+import { type IomemExtent, type MemoryBytes, memoryExtentsOf } from './iomem-memory.ts';
+import type { MemoryKind } from './topology.ts';
+
+/** One line of /proc/iomem. Addresses are bigint: resources that are not memory may lie anywhere below 2^64. */
+export interface IomemResource {
+  /** Address of the first byte. */
+  readonly firstByte: bigint;
+  /** Address of the last byte, inclusive as the kernel prints it. */
+  readonly lastByte: bigint;
+  /** What follows the colon; may be empty. */
+  readonly name: string;
+  /** Line in the text, counted from 1. */
+  readonly line: number;
+  /** The resources that are indented deeper below this one. */
+  readonly children: readonly IomemResource[];
+}
+
+/** A memory map. */
+export interface IomemMap {
+  /** The resources without a parent, in the order of the text. */
+  readonly resources: readonly IomemResource[];
+  /** Whole pages of memory, sorted by pfn, without overlaps and without page 0; empty when the addresses are hidden. */
+  readonly memoryExtents: readonly IomemExtent[];
+  /** There are resources, and every address reads as zero: what the kernel shows to a reader without CAP_SYS_ADMIN. */
+  readonly addressesHidden: boolean;
+}
+
+/** A resource that may still get children, while it is on the path from the top to the line that is being read. */
+interface OpenResource {
+  readonly indentColumns: number;
+  readonly children: IomemResource[];
+  /** The nearest memory resource at or above it. */
+  readonly memory: MemoryBytes | undefined;
+}
+
+const memoryEnd = 2n ** BigInt(physicalAddressBits);
+/** Significant hexadecimal digits of a 64-bit address. */
+const addressDigitsMax = 16;
+/** Columns to which a tab jumps; only the order of indentations counts, so it matters only where tabs and blanks mix. */
+const tabColumns = 8;
+
+/** Which names are memory: IORES_DESC_NONE with "System RAM" (also "(kmem)", "(virtio_mem)"), and both kinds of pmem. */
+function memoryKindOf(name: string): MemoryKind | undefined {
+  if (/^System RAM( \(.*\))?$/.test(name)) return 'ram';
+  if (/^Persistent Memory( \(legacy\))?$/.test(name)) return 'device';
+  return undefined;
+}
+
+function columnsOf(indent: string): number {
+  let columns = 0;
+  for (const character of indent) columns += character === '\t' ? tabColumns - (columns % tabColumns) : 1;
+  return columns;
+}
+
+/**
+ * Reads a memory map in the format of /proc/iomem (kernel/resource.c, r_show). Blank lines and lines that begin with `#` are
+ * passed over; deeper indentation, by any amount, means "inside the line above", so that text indented as a whole is accepted.
+ * The kernel lists "System RAM" and "Persistent Memory" at any depth; RAM inside persistent memory is RAM. Anything that
+ * would leave open which pages there are, such as memory listed twice, is refused.
+ * @param file what to call the text in errors.
+ * @throws VmemmapError IOMEM_SYNTAX that names file, line and column.
+ */
+export function parseIomem(text: string, file = '/proc/iomem'): IomemMap {
+  const lines = text.split(/\r?\n/);
+  const refuse: RefuseLine = (line, column, problem) => {
+    throw new VmemmapError(
+      'IOMEM_SYNTAX',
+      `${file}, line ${line}, column ${column + 1}: ${problem}\n${pointAt(lines[line - 1] ?? '', column)}\n` +
+        'Example: 100000000-87fffffff : System RAM',
+      { received: file },
+    );
+  };
+
+  const resources: IomemResource[] = [];
+  const memory: MemoryBytes[] = [];
+  const open: OpenResource[] = [];
+  let addressesHidden = true;
+  for (const [index, lineText] of lines.entries()) {
+    if (/^[ \t]*(#|$)/.test(lineText)) continue;
+    const { indentColumns, column, resource } = readLine(lineText, index + 1, refuse);
+    while ((open.at(-1)?.indentColumns ?? -1) >= indentColumns) open.pop();
+    const parent = open.at(-1);
+    (parent?.children ?? resources).push(resource);
+    const own = memoryOf(resource, column, parent?.memory, refuse);
+    if (own) memory.push(own);
+    open.push({ indentColumns, children: resource.children, memory: own ?? parent?.memory });
+    addressesHidden &&= resource.lastByte === 0n;
+  }
+  addressesHidden &&= resources.length > 0;
+  return { resources, memoryExtents: addressesHidden ? [] : memoryExtentsOf(memory, refuse), addressesHidden };
+}
+
+interface ReadLine {
+  readonly indentColumns: number;
+  /** Where the addresses begin. */
+  readonly column: number;
+  readonly resource: IomemResource & { readonly children: IomemResource[] };
+}
+
+/** Reads `start-end : name` step by step, so that a refusal can point at the very character. */
+function readLine(text: string, line: number, refuse: RefuseLine): ReadLine {
+  let column = 0;
+  const take = (pattern: RegExp, expected: string): string => {
+    pattern.lastIndex = column;
+    const found = pattern.exec(text)?.[0] ?? refuse(line, column, `expected ${expected}`);
+    column += found.length;
+    return found;
+  };
+  const address = (which: string): bigint => {
+    const at = column;
+    const digits = take(/[0-9a-f]+/iy, `${which} in hexadecimal digits`).replace(/^0+(?=.)/, '');
+    if (digits.length > addressDigitsMax) refuse(line, at, 'expected an address below 2^64');
+    return BigInt(`0x${digits}`);
+  };
+
+  const indentColumns = columnsOf(take(/[ \t]*/y, 'indentation'));
+  const start = column;
+  const firstByte = address('the first address');
+  take(/-/y, '"-" between the first and the last address');
+  const lastStart = column;
+  const lastByte = address('the last address');
+  if (lastByte < firstByte) refuse(line, lastStart, 'expected a last address that is not below the first');
+  take(/[ \t]*:/y, '" : " and a name behind the addresses');
+  const name = text.slice(column).trim();
+  return { indentColumns, column: start, resource: { firstByte, lastByte, name, line, children: [] } };
+}
+
+/** The resource as memory, once it is certain that its bytes mean one thing only. */
+function memoryOf(
+  resource: IomemResource,
+  column: number,
+  inside: MemoryBytes | undefined,
+  refuse: RefuseLine,
+): MemoryBytes | undefined {
+  const kind = memoryKindOf(resource.name);
+  if (kind === undefined) return undefined;
+  const { line } = resource;
+  if (resource.lastByte >= memoryEnd) {
+    refuse(line, column, `expected memory below 2^${physicalAddressBits}, where physical addresses end`);
+  }
+  // exact: below 2^52
+  const own = { kind, firstByte: Number(resource.firstByte), lastByte: Number(resource.lastByte), line, column, inside };
+  if (inside && (own.firstByte < inside.firstByte || own.lastByte > inside.lastByte)) {
+    refuse(line, column, `expected memory that lies inside that of line ${inside.line}, below which it is indented`);
+  }
+  if (inside?.kind === 'ram' && kind === 'device') {
+    refuse(line, column, `expected no persistent memory inside the RAM of line ${inside.line}`);
+  }
+  return own;
+}

@@ -1,0 +1,151 @@
+/** Makes up a machine from a short description, such as `8x3TiB:pmem`: eight nodes of persistent memory, 3 TiB each. */
+import { VmemmapError } from '../errors.ts';
+import { pointAt } from './caret.ts';
+import { pageSizeBytes, pfnLimit } from './geometry.ts';
+import type { MemoryExtent, MemoryKind, Topology, TopologyNode } from './topology.ts';
+import { nodesMax } from './zones.ts';
+
+/** Digits and point of a size at most: 4 PiB in KiB needs 13 digits, and a hostile SPEC should not cost a long division. */
+const numberLengthMax = 64;
+
+/** Units with their full names and as Linux's memparse spells them, in lower case. All are powers of two. */
+const unitBytes: Readonly<Record<string, bigint>> = {
+  k: 2n ** 10n,
+  kib: 2n ** 10n,
+  m: 2n ** 20n,
+  mib: 2n ** 20n,
+  g: 2n ** 30n,
+  gib: 2n ** 30n,
+  t: 2n ** 40n,
+  tib: 2n ** 40n,
+  p: 2n ** 50n,
+  pib: 2n ** 50n,
+};
+
+const kinds: Readonly<Record<string, MemoryKind>> = { ram: 'ram', pmem: 'device' };
+
+/** One item of a SPEC, and where it begins for what must be said about it later. */
+interface Item {
+  readonly column: number;
+  readonly count: number;
+  readonly pages: number;
+  readonly kind: MemoryKind;
+}
+
+function refuse(spec: string, column: number, problem: string): never {
+  throw new VmemmapError(
+    'SPEC_SYNTAX',
+    `the machine to simulate, column ${column + 1}: ${problem}\n${pointAt(spec, column)}\n` +
+      'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem], one node each)',
+    { received: spec },
+  );
+}
+
+/** Reads a SPEC from left to right; every refusal names the column where reading stopped. */
+class SpecReader {
+  readonly spec: string;
+  column = 0;
+
+  constructor(spec: string) {
+    this.spec = spec;
+  }
+
+  /** The text that `pattern` (sticky) matches here, or undefined without moving. */
+  maybe(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.column;
+    const text = pattern.exec(this.spec)?.[0];
+    this.column += text?.length ?? 0;
+    return text;
+  }
+
+  expect(pattern: RegExp, what: string): string {
+    return this.maybe(pattern) ?? refuse(this.spec, this.column, `expected ${what}`);
+  }
+}
+
+/** Bytes as pages, exactly: a size is a decimal fraction of a power of two, so floating point would not do. */
+function sizePages(reader: SpecReader): number {
+  const sizeColumn = reader.column;
+  const text = reader.expect(/\d+(?:\.\d+)?/y, 'a size in decimal digits');
+  if (text.length > numberLengthMax) refuse(reader.spec, sizeColumn, `expected at most ${numberLengthMax} digits`);
+  const unitColumn = reader.column;
+  const unitText = 'a unit: KiB, MiB, GiB, TiB or PiB (or K, M, G, T, P)';
+  const word = reader.expect(/[a-z]+/iy, unitText).toLowerCase();
+  const unit = Object.hasOwn(unitBytes, word) ? unitBytes[word] : undefined;
+  if (unit === undefined) refuse(reader.spec, unitColumn, `expected ${unitText}`);
+
+  const [whole = '', fraction = ''] = text.split('.');
+  const scaled = BigInt(whole + fraction) * unit;
+  const denominator = 10n ** BigInt(fraction.length) * BigInt(pageSizeBytes);
+  if (scaled === 0n) refuse(reader.spec, sizeColumn, 'expected at least one page, 4 KiB');
+  if (scaled % denominator !== 0n) refuse(reader.spec, sizeColumn, 'expected a multiple of 4 KiB');
+  const pages = scaled / denominator;
+  if (pages > BigInt(pfnLimit)) refuse(reader.spec, sizeColumn, 'expected at most 4 PiB: addresses end at 2^52');
+  return Number(pages);
+}
+
+function readItem(reader: SpecReader): Item {
+  const { column } = reader;
+  const count = Number(reader.expect(/\d+/y, 'a number of nodes'));
+  if (count < 1 || count > nodesMax) refuse(reader.spec, column, `expected 1 to ${nodesMax} nodes`);
+  reader.expect(/x/iy, '"x" between the number of nodes and their size');
+  const pages = sizePages(reader);
+  if (reader.maybe(/:/y) === undefined) return { column, count, pages, kind: 'ram' };
+  const kindColumn = reader.column;
+  const word = reader.expect(/[a-z]+/iy, '"ram" or "pmem"').toLowerCase();
+  const kind = Object.hasOwn(kinds, word) ? kinds[word] : undefined;
+  if (kind === undefined) refuse(reader.spec, kindColumn, 'expected "ram" or "pmem"');
+  return { column, count, pages, kind };
+}
+
+function readSpec(spec: string): Item[] {
+  const reader = new SpecReader(spec);
+  const items: Item[] = [];
+  do items.push(readItem(reader));
+  while (reader.maybe(/,/y) !== undefined);
+  if (reader.column < spec.length) {
+    refuse(spec, reader.column, 'expected ":ram", ":pmem", a comma and the next nodes, or the end');
+  }
+  return items;
+}
+
+/**
+ * CPUs of one of `nodeCount` nodes: contiguous parts whose lengths differ by at most one, or a single CPU each, round robin,
+ * when there are fewer CPUs than nodes.
+ */
+function cpuShare(machineCpus: readonly number[], nid: number, nodeCount: number): number[] {
+  const count = machineCpus.length;
+  if (count === 0) return [];
+  if (count < nodeCount) return [machineCpus[nid % count] as number];
+  return machineCpus.slice(Math.floor((nid * count) / nodeCount), Math.floor(((nid + 1) * count) / nodeCount));
+}
+
+/**
+ * The machine that SPEC describes. Its nodes lie one behind the other from address 0 without holes, so it has exactly the
+ * pages that were asked for, and it has zones as a real one.
+ * @param spec comma-separated `COUNTxSIZE[:ram|:pmem]`: COUNT nodes of SIZE each. SIZE is a decimal number with KiB, MiB, GiB,
+ * TiB or PiB (or K, M, G, T, P), in any case, and comes out at whole pages. At most 1024 nodes and 4 PiB in all.
+ * @param machineCpus CPUs of the real machine, which are shared out over the simulated nodes.
+ * @throws VmemmapError SPEC_SYNTAX with a caret under the place.
+ */
+export function simulate(spec: string, machineCpus: readonly number[]): Topology {
+  const items = readSpec(spec);
+  const memory: MemoryExtent[] = [];
+  let startPfn = 0;
+  let pgmaps = 0;
+  for (const { column, count, pages, kind } of items) {
+    if (memory.length + count > nodesMax) refuse(spec, column, `expected at most ${nodesMax} nodes in all`);
+    if (startPfn + count * pages > pfnLimit) {
+      refuse(spec, column, 'expected at most 4 PiB in all: addresses end at 2^52');
+    }
+    for (let index = 0; index < count; index++) {
+      const extent = { nid: memory.length, kind, startPfn, endPfn: startPfn + pages };
+      memory.push(kind === 'device' ? { ...extent, pgmap: ++pgmaps } : extent);
+      startPfn += pages;
+    }
+  }
+  const nodes: TopologyNode[] = memory.map(({ nid }) => ({ nid, cpus: cpuShare(machineCpus, nid, memory.length) }));
+  const shared = machineCpus.length > 0 && machineCpus.length < nodes.length;
+  const notes = shared ? [`${nodes.length} simulated nodes share ${machineCpus.length} CPUs of this machine.`] : [];
+  return { source: 'simulated', nodes, memory, zoned: true, notes };
+}

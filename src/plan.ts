@@ -1,0 +1,50 @@
+/** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
+import { type Pattern, pagePattern, tablePattern } from './descriptor/pattern.ts';
+import { profiles, type ProfileName } from './descriptor/profiles.ts';
+import { type ChunkGeometry, chunkGeometry } from './physical/geometry.ts';
+import type { MemoryKind, Topology } from './physical/topology.ts';
+import { planRanges } from './physical/zones.ts';
+
+/** What the user's records are, when the memmap is a table of them instead of page descriptors. */
+export interface TableRecords {
+  readonly template: Uint8Array;
+  readonly indexWord?: number;
+}
+
+/** A range of the plan. */
+export interface PlannedMemmap extends ChunkGeometry {
+  readonly nid: number;
+  /** Zone number as in Linux. */
+  readonly zone: number;
+  readonly kind: MemoryKind;
+  /** Number of the dev_pagemap for device memory, else 0. */
+  readonly pgmap: number;
+  readonly pattern: Pattern;
+}
+
+/** Everything that the region needs to know; the region's superblock and range table are made from it. */
+export interface Plan {
+  readonly ranges: readonly PlannedMemmap[];
+  /** Id of the kernel profile, or 0 for a table of the user's records. */
+  readonly profileId: number;
+}
+
+/** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
+export function makePlan(
+  topology: Topology,
+  options: { profile: ProfileName; chunkPages?: number | undefined; table?: TableRecords | undefined },
+): Plan {
+  const { table } = options;
+  const profile = profiles[options.profile];
+  const ranges = planRanges(topology).map((range) => ({
+    ...chunkGeometry(range, options.chunkPages),
+    nid: range.nid,
+    zone: range.zone,
+    kind: range.kind,
+    pgmap: range.pgmap ?? 0,
+    pattern: table
+      ? tablePattern(table.template, table.indexWord, range.startPfn)
+      : pagePattern(profile, range),
+  }));
+  return { ranges, profileId: table ? 0 : profile.id };
+}

@@ -1,0 +1,45 @@
+/**
+ * The policy for boot RAM: the first section of each node up front, the rest deferred, and an allocator that asks for more
+ * by `grow`. Linux (deferred_grow_zone in mm/mm_init.c) switches growing off while its parallel phase runs; here both run on
+ * the same claims, so nothing needs to be switched off.
+ */
+import type { Faults } from '../claims/fault.ts';
+import { intersect, type PfnExtent, roundDown, sectionPages } from '../physical/geometry.ts';
+import type { PlannedMemmap } from '../plan.ts';
+import type { Region } from '../region/region.ts';
+import type { Policy } from './policy.ts';
+
+export const boot: Policy = {
+  name: 'boot',
+
+  upFront(ranges: readonly PlannedMemmap[]): PfnExtent[] {
+    const firstOfNode = new Map<number, number>();
+    for (const { nid, startPfn } of ranges) if (!firstOfNode.has(nid)) firstOfNode.set(nid, startPfn);
+    // the first section that holds pages of the node, where holes and zone borders may cut it into several ranges
+    return ranges
+      .map((range) => {
+        const section = roundDown(firstOfNode.get(range.nid) as number, sectionPages);
+        return intersect(range, { startPfn: section, endPfn: section + sectionPages });
+      })
+      .filter(({ startPfn, endPfn }) => startPfn < endPfn);
+  },
+
+  grow(faults: Faults, region: Region, nid: number, pages: number): PfnExtent | undefined {
+    for (const range of region.ranges) {
+      if (range.nid !== nid || range.kind !== 'ram') continue;
+      for (;;) {
+        // acquire: pairs with the exchange below in other threads
+        const taken = Atomics.load(region.control, range.growCursor);
+        const startPfn = range.startPfn + taken;
+        const endPfn = Math.min(startPfn + pages, range.endPfn);
+        if (startPfn === endPfn) break;
+        // First initialized, then taken: a fault that fails loses no pages, and nobody is handed one that is not ready.
+        faults.settleExtent(startPfn, endPfn);
+        // acquire-release: of several threads one gets the run, the others try the next one
+        const next = endPfn - range.startPfn;
+        if (Atomics.compareExchange(region.control, range.growCursor, taken, next) === taken) return { startPfn, endPfn };
+      }
+    }
+    return undefined;
+  },
+};

@@ -1,0 +1,105 @@
+/** Worker threads: one piscina pool per node, pinned to the node's CPUs, kept for the next memmap of the process. */
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { WorkerData, WorkerReply, WorkerTask } from '../workers/messages.ts';
+
+const workerFile: string = fileURLToPath(new URL('../workers/worker.js', import.meta.url));
+
+/** How long a worker may take to load before it counts as one that will not; they take about 30 ms. */
+const loadMsMax = 15_000;
+
+/** A task without what the pool adds to it. */
+export type TaskOf<T extends WorkerTask> = T extends WorkerTask ? Omit<T, 'started'> : never;
+
+/** The pool of one node. */
+export class NodePool {
+  /** Worker file; tests put one in that fails. */
+  static workerFile: string = workerFile;
+  readonly threads: number;
+  readonly #cpus: readonly number[];
+  #piscina: Piscina | undefined;
+  /** The `started` words of tasks that have not ended. */
+  readonly #pending = new Set<Int32Array<SharedArrayBuffer>>();
+
+  constructor(cpus: readonly number[], threads: number) {
+    this.#cpus = cpus;
+    this.threads = threads;
+  }
+
+  /**
+   * Runs a task on one of the node's threads; it waits its turn behind the tasks of other memmaps.
+   * Rejects when the worker dies, or cannot be loaded, or does not load in time: the caller may try again, with other threads.
+   */
+  async run(task: TaskOf<WorkerTask>): Promise<WorkerReply> {
+    const started = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    const piscina = this.#open();
+    this.#pending.add(started);
+    // A worker that fails while loading leaves the tasks behind it hanging: no task of this pool running after so long
+    // means that none will.
+    const timer = setInterval(() => {
+      const runs = [...this.#pending].some((word) => Atomics.load(word, 0) === 1);
+      if (!runs) this.#retire(piscina);
+    }, loadMsMax).unref();
+    try {
+      return (await piscina.run({ ...task, started })) as WorkerReply;
+    } finally {
+      clearInterval(timer);
+      this.#pending.delete(started);
+    }
+  }
+
+  #open(): Piscina {
+    if (this.#piscina) return this.#piscina;
+    const workerData: WorkerData = { cpus: this.#cpus };
+    const piscina = new Piscina({
+      filename: NodePool.workerFile,
+      minThreads: this.threads,
+      maxThreads: this.threads,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      concurrentTasksPerWorker: 1,
+      atomics: 'sync',
+      recordTiming: false,
+      workerData,
+    });
+    // A worker failed that had no task to reject: it did not even load. Those that wait for it must be told.
+    piscina.on('error', () => this.#retire(piscina));
+    this.#piscina = piscina;
+    return piscina;
+  }
+
+  /** Ends a pool whose workers do not come up: its tasks reject, the next task gets other threads. */
+  #retire(piscina: Piscina): void {
+    if (this.#piscina === piscina) this.#piscina = undefined;
+    piscina.destroy().catch(() => {});
+  }
+
+  /** Ends the threads, even those that work. */
+  async destroy(): Promise<void> {
+    const piscina = this.#piscina;
+    this.#piscina = undefined;
+    await piscina?.destroy();
+  }
+}
+
+const pools = new Map<string, NodePool>();
+
+/** The process's pool for a node, with so many threads on these CPUs; made when it is first asked for. */
+export function nodePool(nid: number, cpus: readonly number[], threads: number): NodePool {
+  const key = `${nid}:${cpus.join()}:${threads}`;
+  let pool = pools.get(key);
+  if (!pool) {
+    pool = new NodePool(cpus, threads);
+    pools.set(key, pool);
+  }
+  return pool;
+}
+
+/**
+ * Ends all worker threads that the process keeps for its memmaps. Not needed for the process to exit: idle threads do not
+ * hold it. A background that still runs gets other threads.
+ */
+export async function releaseThreads(): Promise<void> {
+  const all = [...pools.values()];
+  pools.clear();
+  await Promise.all(all.map((pool) => pool.destroy()));
+}

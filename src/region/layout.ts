@@ -1,0 +1,84 @@
+/**
+ * Where everything lies in a region: one layout on every backing.
+ *
+ *   superblock (4 KiB) | range table | control words | range words | owner table | chunk words | padding to 2 MiB | descriptors
+ *
+ * The descriptors of each range start at a multiple of 2 MiB, so that huge pages and section borders meet. In memory, all
+ * before the descriptors is one SharedArrayBuffer and each range's descriptors are another: a typed array ends at 16 GiB.
+ * Words that several threads write stand alone in their 64-byte line.
+ */
+import { descriptorSizeBytes, roundUp } from '../physical/geometry.ts';
+
+export const lineSizeBytes = 64;
+export const superblockSizeBytes = 4096;
+/** One entry of the range table. */
+export const rangeEntrySizeBytes = 256;
+/** Alignment of every range's descriptors. */
+export const dataAlignmentBytes: number = 2 * 1024 * 1024;
+/** Threads that can work on one region at a time: one bit field of a chunk word holds the slot. */
+export const ownerSlots = 1024;
+/** Owner slot: a line of identity, written by whoever takes or reaps the slot, and a line of counters, by its owner. */
+export const ownerSlotSizeBytes: number = 2 * lineSizeBytes;
+
+/** Control words, each alone in its line; numbers are lines from the start of the control words. */
+export const controlLine = {
+  /** 1: the drain waits between chunks. Written by pause and resume; waited on and notified. */
+  pause: 0,
+  /** 1: the drain returns after its chunk. Written once by cancel. */
+  cancel: 1,
+  /** 1: no chunk is claimed any more. Written once by the opener's close. */
+  closed: 2,
+} as const;
+const controlLines = 8;
+
+/** Range words, each alone in its line; numbers are lines from the start of a range's words. */
+export const rangeLine = {
+  /** Next chunk that the drain will try: only a hint of where to look, the chunk words decide. */
+  drainCursor: 0,
+  /** Pages of this range that `grow` has handed out, counted from its start. */
+  growCursor: 1,
+} as const;
+const rangeLines = 2;
+
+/** Byte offsets of a region's parts. */
+export interface RegionLayout {
+  readonly rangeTable: number;
+  readonly control: number;
+  readonly rangeWords: number;
+  readonly owners: number;
+  readonly chunkWords: number;
+  /** Bytes of all the above: the control buffer. */
+  readonly controlSizeBytes: number;
+  /** Where each range's descriptors begin. */
+  readonly data: readonly number[];
+  /** Bytes in all. */
+  readonly totalSizeBytes: number;
+}
+
+/** Computes the layout for ranges of so many pages and chunks. */
+export function regionLayout(ranges: readonly { pages: number; chunks: number }[]): RegionLayout {
+  const rangeTable = superblockSizeBytes;
+  const control = rangeTable + ranges.length * rangeEntrySizeBytes;
+  const rangeWords = control + controlLines * lineSizeBytes;
+  const owners = rangeWords + ranges.length * rangeLines * lineSizeBytes;
+  const chunkWords = owners + ownerSlots * ownerSlotSizeBytes;
+  const chunks = ranges.reduce((sum, range) => sum + range.chunks, 0);
+  const controlSizeBytes = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
+  let next = roundUp(controlSizeBytes, dataAlignmentBytes);
+  const data = ranges.map(({ pages }) => {
+    const start = next;
+    next = roundUp(start + pages * descriptorSizeBytes, dataAlignmentBytes);
+    return start;
+  });
+  return { rangeTable, control, rangeWords, owners, chunkWords, controlSizeBytes, data, totalSizeBytes: next };
+}
+
+/** Index into the Int32Array over the control buffer of a control word. */
+export function controlWord(layout: RegionLayout, name: keyof typeof controlLine): number {
+  return (layout.control + controlLine[name] * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
+}
+
+/** Index into the Int32Array over the control buffer of a range's word. */
+export function rangeWord(layout: RegionLayout, range: number, name: keyof typeof rangeLine): number {
+  return (layout.rangeWords + (range * rangeLines + rangeLine[name]) * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
+}

@@ -1,0 +1,209 @@
+/** A region in memory: the buffers of one memmap, made once by its opener and attached to from any thread by a handle. */
+import { descriptorWords } from '../descriptor/layout.ts';
+import type { Pattern } from '../descriptor/pattern.ts';
+import { VmemmapError } from '../errors.ts';
+import {
+  type ChunkGeometry,
+  chunkEnd,
+  chunkStart,
+  descriptorOffset,
+  descriptorSizeBytes,
+  findRange,
+} from '../physical/geometry.ts';
+import type { MemoryKind } from '../physical/topology.ts';
+import type { Plan, PlannedMemmap } from '../plan.ts';
+import type { PolicyName } from '../policy/policy.ts';
+import { allocateData, type BackingName, type BackingReport, type DataBuffer } from './backing.ts';
+import { controlWord, type RegionLayout, rangeWord, regionLayout } from './layout.ts';
+import { readSuperblock, writeSuperblock } from './superblock.ts';
+
+/** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
+const windowDescriptors: number = 2 ** 24;
+
+/** A range with its memory and its place among the chunk words. */
+export class RegionRange implements ChunkGeometry {
+  /** Place among the region's ranges. */
+  readonly index: number;
+  readonly startPfn: number;
+  readonly endPfn: number;
+  readonly basePfn: number;
+  readonly chunkPages: number;
+  readonly chunks: number;
+  readonly nid: number;
+  readonly zone: number;
+  readonly kind: MemoryKind;
+  readonly pgmap: number;
+  /** Number of the range's chunk 0 among all chunks of the region. */
+  readonly firstChunk: number;
+  /** What is written into the range. */
+  readonly pattern: Pattern;
+  /** All of the range's descriptors, 16 words each. */
+  readonly words: Uint32Array<SharedArrayBuffer>;
+  /** Indices of the range's words in the control buffer. */
+  readonly drainCursor: number;
+  readonly growCursor: number;
+  readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
+
+  constructor(index: number, plan: PlannedMemmap, firstChunk: number, layout: RegionLayout, data: DataBuffer) {
+    this.index = index;
+    this.startPfn = plan.startPfn;
+    this.endPfn = plan.endPfn;
+    this.basePfn = plan.basePfn;
+    this.chunkPages = plan.chunkPages;
+    this.chunks = plan.chunks;
+    this.nid = plan.nid;
+    this.zone = plan.zone;
+    this.kind = plan.kind;
+    this.pgmap = plan.pgmap;
+    this.firstChunk = firstChunk;
+    this.pattern = plan.pattern;
+    this.drainCursor = rangeWord(layout, index, 'drainCursor');
+    this.growCursor = rangeWord(layout, index, 'growCursor');
+    this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
+    for (let first = 0; first < this.pages; first += windowDescriptors) {
+      const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;
+      this.#windows.push(new Uint32Array(data.buffer, data.byteOffset + first * descriptorSizeBytes, length));
+    }
+  }
+
+  get pages(): number {
+    return this.endPfn - this.startPfn;
+  }
+
+  /**
+   * Calls `visit` for the descriptors `[startPfn, endPfn)` window by window, and adds up what it returns.
+   * @param visit gets a window, the word where the run begins in it, its descriptors, the pattern, and the number of its
+   * first descriptor in the range: the arguments of an init kernel.
+   */
+  sumOver(
+    startPfn: number,
+    endPfn: number,
+    visit: (words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number) => number,
+  ): number {
+    let sum = 0;
+    let index = startPfn - this.startPfn;
+    const end = endPfn - this.startPfn;
+    while (index < end) {
+      const inWindow = index % windowDescriptors;
+      const count = Math.min(end - index, windowDescriptors - inWindow);
+      const window = this.#windows[(index - inWindow) / windowDescriptors] as Uint32Array;
+      sum += visit(window, inWindow * descriptorWords, count, this.pattern, index);
+      index += count;
+    }
+    return sum;
+  }
+
+  /** First pfn of a chunk of this range. */
+  chunkStart(chunk: number): number {
+    return chunkStart(this, chunk);
+  }
+
+  /** First pfn behind a chunk of this range. */
+  chunkEnd(chunk: number): number {
+    return chunkEnd(this, chunk);
+  }
+
+  /** Byte offset of a descriptor in {@link words}. */
+  offsetOf(pfn: number): number {
+    return descriptorOffset(this, pfn);
+  }
+}
+
+/** What travels between threads: plain data and shared buffers, no addresses. postMessage clones it. */
+export interface RegionHandle {
+  readonly kind: 'vmemmap-region';
+  readonly control: SharedArrayBuffer;
+  readonly data: readonly DataBuffer[];
+  readonly backing: BackingReport;
+}
+
+/** The buffers of one memmap as one thread sees them. */
+export class Region {
+  readonly handle: RegionHandle;
+  readonly layout: RegionLayout;
+  readonly policy: PolicyName;
+  readonly profileId: number;
+  readonly uuid: string;
+  /** Sorted by pfn. */
+  readonly ranges: readonly RegionRange[];
+  readonly chunks: number;
+  readonly pages: number;
+  /** The control buffer as words: superblock, control words, owner table, chunk words. */
+  readonly control: Int32Array<SharedArrayBuffer>;
+
+  private constructor(handle: RegionHandle) {
+    const superblock = readSuperblock(handle.control);
+    this.handle = handle;
+    this.policy = superblock.policy;
+    this.profileId = superblock.profileId;
+    this.uuid = superblock.uuid;
+    const sizes = superblock.ranges.map((range) => ({ pages: range.endPfn - range.startPfn, chunks: range.chunks }));
+    this.layout = regionLayout(sizes);
+    checkBuffers(handle, this.layout, sizes);
+    this.control = new Int32Array(handle.control, 0, this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
+    let firstChunk = 0;
+    this.ranges = superblock.ranges.map((plan, index) => {
+      const range = new RegionRange(index, plan, firstChunk, this.layout, handle.data[index] as DataBuffer);
+      firstChunk += range.chunks;
+      return range;
+    });
+    this.chunks = firstChunk;
+    this.pages = this.ranges.reduce((sum, range) => sum + range.pages, 0);
+  }
+
+  /** Allocates the buffers of a plan. Nothing is written into the descriptors. @throws VmemmapError NO_MEMORY */
+  static create(plan: Plan, policy: PolicyName, backing: BackingName): Region {
+    const sizes = plan.ranges.map((range) => ({ pages: range.endPfn - range.startPfn, chunks: range.chunks }));
+    const layout = regionLayout(sizes);
+    const control = new SharedArrayBuffer(layout.controlSizeBytes);
+    writeSuperblock(control, plan, policy);
+    const { data, report } = allocateData(
+      backing,
+      sizes.map(({ pages }) => pages * descriptorSizeBytes),
+    );
+    return new Region({ kind: 'vmemmap-region', control, data, backing: report });
+  }
+
+  /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */
+  static attach(handle: RegionHandle): Region {
+    const sound =
+      typeof handle === 'object' &&
+      handle !== null &&
+      handle.kind === 'vmemmap-region' &&
+      handle.control instanceof SharedArrayBuffer &&
+      Array.isArray(handle.data);
+    if (!sound) {
+      throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', { received: handle });
+    }
+    return new Region(handle);
+  }
+
+  /** Index in {@link control} of the word for `pause`, `cancel` or `closed`. */
+  word(name: 'pause' | 'cancel' | 'closed'): number {
+    return controlWord(this.layout, name);
+  }
+
+  /** The range that holds `pfn`, or undefined in a hole. */
+  rangeOf(pfn: number): RegionRange | undefined {
+    return this.ranges[findRange(this.ranges, pfn)];
+  }
+}
+
+/** Fields of a handle are never trusted as lengths: what the superblock implies must fit into the buffers. */
+function checkBuffers(handle: RegionHandle, layout: RegionLayout, sizes: readonly { pages: number }[]): void {
+  const fits =
+    handle.control.byteLength >= layout.controlSizeBytes &&
+    handle.data.length === sizes.length &&
+    sizes.every(({ pages }, index) => {
+      const { buffer, byteOffset } = handle.data[index] as DataBuffer;
+      const aligned = Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % 4 === 0;
+      return (
+        buffer instanceof SharedArrayBuffer && aligned && buffer.byteLength - byteOffset >= pages * descriptorSizeBytes
+      );
+    });
+  if (!fits) {
+    throw new VmemmapError('HANDLE_INVALID', 'the buffers are smaller than the superblock says; make the handle again', {
+      received: { control: handle.control.byteLength, data: handle.data.length },
+    });
+  }
+}

@@ -1,0 +1,41 @@
+/** What runs in a pool's worker thread: pinned once when it is made, then one long task after another. */
+import { workerData } from 'node:worker_threads';
+import { Claimant } from '../src/claims/claimant.ts';
+import { drain } from '../src/claims/drain.ts';
+import { VmemmapError } from '../src/errors.ts';
+import { addon } from '../src/native.ts';
+import { verifyShare } from '../src/observe/verify.ts';
+import { Region } from '../src/region/region.ts';
+import type { WorkerData, WorkerReply, WorkerTask } from './messages.ts';
+
+const { cpus } = workerData as WorkerData;
+const pinErrno = addon && cpus.length > 0 ? addon.pinThread(cpus) : 0;
+
+/** Runs one task. Never throws: see {@link WorkerReply}. */
+export default function run(task: WorkerTask): WorkerReply {
+  // relaxed would do: tells the pool that this thread has loaded
+  Atomics.store(task.started, 0, 1);
+  try {
+    return task.kind === 'drain' ? runDrain(task) : runVerify(task);
+  } catch (error) {
+    return {
+      kind: 'error',
+      code: error instanceof VmemmapError ? error.code : undefined,
+      message: error instanceof Error ? error.message : String(error),
+    };
+  }
+}
+
+function runDrain(task: WorkerTask & { kind: 'drain' }): WorkerReply {
+  const claimant = new Claimant(Region.attach(task.handle));
+  try {
+    return { kind: 'drain', outcome: drain(claimant, task.nid), pinErrno };
+  } finally {
+    claimant.leave();
+  }
+}
+
+function runVerify(task: WorkerTask & { kind: 'verify' }): WorkerReply {
+  const region = Region.attach(task.handle);
+  return { kind: 'verify', ...verifyShare(region, task.cursor) };
+}
