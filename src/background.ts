@@ -2,10 +2,11 @@
 import { channel } from 'node:diagnostics_channel';
 import type { DrainReply, VerifyReply, WorkerReply, WorkerTask } from '../workers/messages.ts';
 import type { Claimant } from './claims/claimant.ts';
-import type { DrainOutcome } from './claims/drain.ts';
+import { type DrainOutcome, isStopped } from './claims/drain.ts';
 import { VmemmapError } from './errors.ts';
 import { mergeVerified, nothingVerified, type VerifyResult } from './observe/verify.ts';
-import { type NodePool, nodePool, type TaskOf } from './pool.ts';
+import { type NodePool, nodePool, type StartedWord, startedWord, type TaskOf } from './pool.ts';
+import type { Region } from './region/region.ts';
 
 /** How many threads a node gets, and where. */
 export interface NodeThreads {
@@ -34,8 +35,7 @@ export class Background {
   readonly threads: number;
   readonly #claimant: Claimant;
   readonly #nodes: readonly { nid: number; pool: NodePool }[];
-  #running = 0;
-  #drains: Promise<DrainOutcome | undefined>[] = [];
+  #drains: Drain[] = [];
 
   constructor(claimant: Claimant, nodes: readonly NodeThreads[]) {
     this.#claimant = claimant;
@@ -47,7 +47,7 @@ export class Background {
 
   /** Whether a drain is at work. */
   get active(): boolean {
-    return this.#running > 0;
+    return this.#drains.some(({ running }) => running);
   }
 
   /**
@@ -57,9 +57,9 @@ export class Background {
    */
   start(): Promise<DrainOutcome> {
     this.#drains = this.#nodes.flatMap(({ nid, pool }) =>
-      Array.from({ length: pool.threads }, () => this.#drainUntilDone(nid, pool)),
+      Array.from({ length: pool.threads }, () => new Drain(this.#claimant.region, nid, pool, (error) => this.#died(nid, error))),
     );
-    return this.#firstDone(this.#drains);
+    return this.#firstDone(this.#drains.map(({ done }) => done));
   }
 
   async #firstDone(drains: readonly Promise<DrainOutcome | undefined>[]): Promise<DrainOutcome> {
@@ -81,30 +81,11 @@ export class Background {
     }
   }
 
-  /** One thread's drain, begun again when its worker dies. Undefined when that happens too often in a row. */
-  async #drainUntilDone(nid: number, pool: NodePool): Promise<DrainOutcome | undefined> {
-    this.#running++;
-    try {
-      for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-        try {
-          const reply = await pool.run({ kind: 'drain', handle: this.#claimant.region.handle, nid });
-          return this.#expect<DrainReply>(reply).outcome;
-        } catch (error) {
-          this.#report(nid, error);
-          // Its claims go back at once where the kernel has ended the thread already; where it has not, those who wait
-          // for the chunk see it soon after.
-          this.#claimant.reapDead();
-        }
-      }
-      return undefined;
-    } finally {
-      this.#running--;
-    }
-  }
-
-  #expect<T extends WorkerReply>(reply: WorkerReply): T {
-    if (reply.kind === 'error') throw new VmemmapError(reply.code ?? 'WORKERS_FAILED', reply.message);
-    return reply as T;
+  #died(nid: number, error: unknown): void {
+    this.#report(nid, error);
+    // Its claims go back at once where the kernel has ended the thread already; where it has not, those who wait for the
+    // chunk see it soon after.
+    this.#claimant.reapDead();
   }
 
   #report(nid: number, error: unknown): void {
@@ -113,26 +94,78 @@ export class Background {
     channel(workerFailureChannel).publish(failure);
   }
 
-  /** Verifies all initialized chunks on every thread, or undefined without threads. */
+  /** Verifies all initialized chunks on every thread, or undefined without threads. Rejects when a worker dies meanwhile. */
   async verify(): Promise<VerifyResult | undefined> {
     if (this.threads === 0) return undefined;
     const cursor = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     const task: TaskOf<WorkerTask> = { kind: 'verify', handle: this.#claimant.region.handle, cursor };
-    const shares = this.#nodes.flatMap(({ pool }) =>
-      Array.from({ length: pool.threads }, async () => this.#expect<VerifyReply>(await pool.run(task))),
+    const shares = this.#nodes.flatMap(({ nid, pool }) =>
+      Array.from({ length: pool.threads }, async () => {
+        try {
+          return expectReply<VerifyReply>(await pool.run(task));
+        } catch (error) {
+          this.#report(nid, error);
+          throw error;
+        }
+      }),
     );
     // All are awaited before a failure is told, so that no rejection goes unheard.
     const settled = await Promise.allSettled(shares);
     return settled.reduce<VerifyResult>((sum, share) => {
-      if (share.status === 'rejected') {
-        throw new VmemmapError('WORKERS_FAILED', 'a worker died while it verified; verify again', { cause: share.reason });
-      }
+      if (share.status === 'rejected') throw share.reason;
       return mergeVerified(sum, share.value);
     }, nothingVerified);
   }
 
-  /** Resolves when no drain runs any more. Never rejects. */
+  /**
+   * Resolves when no drain is at work any more, after a cancel or close. Never rejects. A drain whose worker has not begun
+   * is not waited for: it will see the order to stop before it claims anything, if its worker ever loads.
+   */
   async ended(): Promise<void> {
-    await Promise.allSettled(this.#drains);
+    await Promise.all(this.#drains.filter(({ hasBegun }) => hasBegun).map(({ done }) => done));
   }
+}
+
+/** One thread's drain, begun again when its worker dies. */
+class Drain {
+  /** How it ended; undefined when its workers died too often in a row. Never rejects. */
+  readonly done: Promise<DrainOutcome | undefined>;
+  running = true;
+  #started: StartedWord = startedWord();
+
+  constructor(region: Region, nid: number, pool: NodePool, onDeath: (error: unknown) => void) {
+    this.done = this.#run(region, nid, pool, onDeath).finally(() => {
+      this.running = false;
+    });
+  }
+
+  /** Whether a worker has begun and not ended. */
+  get hasBegun(): boolean {
+    // relaxed would do: a worker that begins now sees what was ordered before
+    return this.running && Atomics.load(this.#started, 0) === 1;
+  }
+
+  async #run(
+    region: Region,
+    nid: number,
+    pool: NodePool,
+    onDeath: (error: unknown) => void,
+  ): Promise<DrainOutcome | undefined> {
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      this.#started = startedWord();
+      try {
+        return expectReply<DrainReply>(await pool.run({ kind: 'drain', handle: region.handle, nid }, this.#started)).outcome;
+      } catch (error) {
+        onDeath(error);
+        if (isStopped(region)) return 'cancelled';
+      }
+    }
+    return undefined;
+  }
+}
+
+/** The reply that was expected. @throws VmemmapError when the worker answered with an error */
+function expectReply<T extends WorkerReply>(reply: WorkerReply): T {
+  if (reply.kind === 'error') throw new VmemmapError(reply.code ?? 'WORKERS_FAILED', reply.message);
+  return reply as T;
 }

@@ -70,17 +70,18 @@ const known: ReadonlySet<string> = new Set([
 export function checkOptions(options: OpenOptions): Settings {
   if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
   for (const name of Object.keys(options)) if (!known.has(name)) throw new TypeError(`unknown option: ${name}`);
-  const { signal } = options;
+  const { signal, backing = defaults.backing, policy = defaults.policy, profile = defaults.profile } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw new TypeError('signal must be an AbortSignal');
   return {
     table: checkTable(options),
-    topology: checkTopology(options),
-    backing: oneOf('backing', options.backing ?? defaults.backing, backingNames),
-    policy: oneOf('policy', options.policy ?? defaults.policy, Object.keys(policies) as PolicyName[]),
+    backing: oneOf('backing', backing, backingNames),
+    policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
     threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode, 0, threadsPerNodeMax),
     chunkPages: wholeNumber('chunkPages', options.chunkPages, 1, rangePagesMax),
-    profile: oneOf('profile', options.profile ?? defaults.profile, Object.keys(profiles) as ProfileName[]),
+    profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
     signal,
+    // last: it may have to read the machine
+    topology: checkTopology(options),
   };
 }
 
@@ -92,7 +93,8 @@ function checkTopology(options: OpenOptions): Topology {
   }
   if (topology === undefined) return detect();
   if (typeof topology === 'string') return simulate(topology, readAllowedCpus());
-  if (typeof topology !== 'object' || topology === null || !Array.isArray(topology.memory)) {
+  const { nodes, memory }: Partial<Topology> = topology ?? {};
+  if (!Array.isArray(nodes) || !Array.isArray(memory)) {
     throw new TypeError('topology must be a Topology or a SPEC such as "2x64GiB"');
   }
   return topology;

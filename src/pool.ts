@@ -3,23 +3,33 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { WorkerData, WorkerReply, WorkerTask } from '../workers/messages.ts';
 
-const workerFile: string = fileURLToPath(new URL('../workers/worker.js', import.meta.url));
-
-/** How long a worker may take to load before it counts as one that will not; they take about 30 ms. */
-const loadMsMax = 15_000;
+/** What all pools share. Tests put in workers that fail. */
+export const poolSettings: { workerFile: string; loadMsMax: number } = {
+  workerFile: fileURLToPath(new URL('../workers/worker.js', import.meta.url)),
+  /** How long a worker may take to load before it counts as one that will not; they take about 30 ms. */
+  loadMsMax: 15_000,
+};
 
 /** A task without what the pool adds to it. */
 export type TaskOf<T extends WorkerTask> = T extends WorkerTask ? Omit<T, 'started'> : never;
 
+/** One word that a worker sets to 1 when it begins a task. */
+export type StartedWord = Int32Array<SharedArrayBuffer>;
+
+/** A word for a task that has not begun. */
+export function startedWord(): StartedWord {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+}
+
 /** The pool of one node. */
 export class NodePool {
-  /** Worker file; tests put one in that fails. */
-  static workerFile: string = workerFile;
   readonly threads: number;
   readonly #cpus: readonly number[];
   #piscina: Piscina | undefined;
+  /** Why pools were ended before their tasks had. */
+  readonly #retired = new WeakMap<Piscina, Error>();
   /** The `started` words of tasks that have not ended. */
-  readonly #pending = new Set<Int32Array<SharedArrayBuffer>>();
+  readonly #pending = new Set<StartedWord>();
 
   constructor(cpus: readonly number[], threads: number) {
     this.#cpus = cpus;
@@ -29,19 +39,22 @@ export class NodePool {
   /**
    * Runs a task on one of the node's threads; it waits its turn behind the tasks of other memmaps.
    * Rejects when the worker dies, or cannot be loaded, or does not load in time: the caller may try again, with other threads.
+   * @param started one word, 0; becomes 1 when a worker begins.
    */
-  async run(task: TaskOf<WorkerTask>): Promise<WorkerReply> {
-    const started = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  async run(task: TaskOf<WorkerTask>, started: StartedWord = startedWord()): Promise<WorkerReply> {
     const piscina = this.#open();
     this.#pending.add(started);
     // A worker that fails while loading leaves the tasks behind it hanging: no task of this pool running after so long
     // means that none will.
     const timer = setInterval(() => {
       const runs = [...this.#pending].some((word) => Atomics.load(word, 0) === 1);
-      if (!runs) this.#retire(piscina);
-    }, loadMsMax).unref();
+      if (!runs) this.#retire(piscina, new Error(`no worker loaded within ${poolSettings.loadMsMax} ms`));
+    }, poolSettings.loadMsMax).unref();
     try {
       return (await piscina.run({ ...task, started })) as WorkerReply;
+    } catch (error) {
+      // a task of a retired pool rejects because its thread was ended; why it was ended says more
+      throw this.#retired.get(piscina) ?? error;
     } finally {
       clearInterval(timer);
       this.#pending.delete(started);
@@ -52,7 +65,7 @@ export class NodePool {
     if (this.#piscina) return this.#piscina;
     const workerData: WorkerData = { cpus: this.#cpus };
     const piscina = new Piscina({
-      filename: NodePool.workerFile,
+      filename: poolSettings.workerFile,
       minThreads: this.threads,
       maxThreads: this.threads,
       idleTimeout: Number.POSITIVE_INFINITY,
@@ -62,13 +75,14 @@ export class NodePool {
       workerData,
     });
     // A worker failed that had no task to reject: it did not even load. Those that wait for it must be told.
-    piscina.on('error', () => this.#retire(piscina));
+    piscina.on('error', (error) => this.#retire(piscina, error));
     this.#piscina = piscina;
     return piscina;
   }
 
   /** Ends a pool whose workers do not come up: its tasks reject, the next task gets other threads. */
-  #retire(piscina: Piscina): void {
+  #retire(piscina: Piscina, reason: Error): void {
+    if (!this.#retired.has(piscina)) this.#retired.set(piscina, reason);
     if (this.#piscina === piscina) this.#piscina = undefined;
     piscina.destroy().catch(() => {});
   }

@@ -58,14 +58,19 @@ function mayGoOn({ region }: Claimant): boolean {
   const { control } = region;
   const pause = region.word('pause');
   for (;;) {
-    // acquire: pairs with the stores in setWord; a word that is seen one chunk late does no harm
-    if (Atomics.load(control, region.word('cancel')) === 1 || Atomics.load(control, region.word('closed')) === 1) {
-      return false;
-    }
+    if (isStopped(region)) return false;
     if (Atomics.load(control, pause) === 0) return true;
     // pairs with the notify in setWord; bounded, in case the one who paused has died
     Atomics.wait(control, pause, 1, lookAroundMs);
   }
+}
+
+/** Whether drains have been told to return. */
+export function isStopped(region: Region): boolean {
+  // acquire: pairs with the stores in setWord; a word that is seen one chunk late does no harm
+  return (
+    Atomics.load(region.control, region.word('cancel')) === 1 || Atomics.load(region.control, region.word('closed')) === 1
+  );
 }
 
 /** Lets the drains of all threads and processes wait between chunks. */

@@ -2,9 +2,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
-import { type InitReport, measureInit } from '../observe/measure.ts';
+import { type InitReport, type MachineOptions, measureInit } from '../observe/measure.ts';
 import { formatReport } from '../observe/report.ts';
-import { defaults, type OpenOptions } from '../options.ts';
+import { defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
 import { policies, type PolicyName } from '../policy/policy.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
@@ -79,7 +79,7 @@ export function initCommand(): Command {
     .action(runInit);
 }
 
-function openOptions(flags: InitFlags, signal: AbortSignal): OpenOptions {
+function openOptions(flags: InitFlags, signal: AbortSignal): MachineOptions {
   const backing = backingNames.find((name) => name === flags.backing);
   if (backing === undefined || flags.file !== undefined) {
     const what = flags.file === undefined ? `backing ${flags.backing}` : '--file';
@@ -89,7 +89,7 @@ function openOptions(flags: InitFlags, signal: AbortSignal): OpenOptions {
       { received: flags.backing },
     );
   }
-  const options: OpenOptions = { backing: backing as BackingName, policy: flags.policy, profile: flags.profile, signal };
+  const options: MachineOptions = { backing: backing as BackingName, policy: flags.policy, profile: flags.profile, signal };
   if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
   if (flags.simulate !== undefined) options.topology = flags.simulate;
@@ -99,7 +99,8 @@ function openOptions(flags: InitFlags, signal: AbortSignal): OpenOptions {
 
 async function runInit(flags: InitFlags): Promise<void> {
   const abort = new AbortController();
-  const interrupt = (): void => abort.abort(new Error('interrupted'));
+  const interrupted = new VmemmapError('CANCELLED', 'interrupted before everything was initialized; run it again');
+  const interrupt = (): void => abort.abort(interrupted);
   process.once('SIGINT', interrupt);
   const bars = new Bars(process.stderr);
   const print = (report: InitReport): void => {

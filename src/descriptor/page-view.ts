@@ -81,7 +81,7 @@ export class PageView {
   }
   /** Number of the dev_pagemap of device memory, 0 for RAM. */
   get pgmap(): number {
-    return this.kind === 'device' ? this.#u32(offsets.first) : 0;
+    return this.kind === 'device' ? Number(this.#u64(offsets.first)) : 0;
   }
   /** RAM: lru.next as an offset from the start of the range's memmap; a list of one points to itself, at the descriptor + 8. */
   get lruNext(): bigint | undefined {

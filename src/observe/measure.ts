@@ -95,23 +95,28 @@ const faultIntervalMs = 1;
 /** Shares of a node that are told. */
 const shares: readonly number[] = [0.25, 0.5, 0.75, 1];
 
-/** Opens, faults, waits, verifies and closes. @throws VmemmapError VERIFY_WRONG with the report as `received` */
-export async function measureInit(options: OpenOptions, measure: MeasureOptions): Promise<InitReport> {
+/** Options of a memmap of page descriptors: a table of the user's own records has nothing to report about a machine. */
+export type MachineOptions = Omit<OpenOptions, 'slots' | 'template' | 'indexWord'>;
+
+/**
+ * Opens, faults, waits, verifies and closes.
+ * @throws VmemmapError VERIFY_WRONG with the report as `received` @throws the reason of `options.signal` when it is aborted
+ */
+export async function measureInit(options: MachineOptions, measure: MeasureOptions): Promise<InitReport> {
   // read beforehand: how long the machine's files take is no part of openMs
-  const { topology, profile } = checkOptions(options);
+  const { topology, profile, signal } = checkOptions(options);
   const startMs = performance.now();
-  const { slots: _slots, ...rest } = options;
-  const memmap = await Memmap.open({ ...rest, topology });
+  const memmap = await Memmap.open({ ...options, topology });
   const openMs = performance.now() - startMs;
   try {
     measure.onOpen?.(memmap);
     const random = seededRandom(measure.seed);
     const first = timeFault(memmap, randomPfn(memmap, random), 0);
-    const watched = watch(memmap, measure);
+    const watched = watch(memmap, measure, startMs);
     const readyAt = memmap.ready.then(() => performance.now());
     readyAt.catch(() => {});
-    const faults = await faultAtRandom(memmap, measure, random);
-    await memmap.sync();
+    const faults = await faultAtRandom(memmap, measure, random, signal);
+    await memmap.sync(signal ? { signal } : {});
     const totalMs = (await readyAt) - startMs;
     const milestones = await watched;
     const verifyStartMs = performance.now();
@@ -159,15 +164,16 @@ function rangeReport(range: RegionRange): RangeReport {
 }
 
 /** Notes when each node's shares were ready, by looking every 25 ms. */
-async function watch(memmap: Memmap, { onProgress }: MeasureOptions): Promise<Milestone[]> {
+async function watch(memmap: Memmap, { onProgress }: MeasureOptions, startMs: number): Promise<Milestone[]> {
   const milestones: Milestone[] = [];
   const reached = new Map<number, number>();
   for await (const progress of memmap.progress({ intervalMs: progressIntervalMs })) {
+    const ms = performance.now() - startMs;
     onProgress?.(progress);
     for (const { nid, pages, pagesReady } of progress.nodes) {
       let next = reached.get(nid) ?? 0;
       for (; next < shares.length && pagesReady >= pages * (shares[next] as number); next++) {
-        milestones.push({ nid, share: shares[next] as number, ms: progress.elapsedMs });
+        milestones.push({ nid, share: shares[next] as number, ms });
       }
       reached.set(nid, next);
     }
@@ -197,22 +203,29 @@ function timeFault(memmap: Memmap, pfn: number, order: FaultOrder): { us: number
   return { us: (performance.now() - startMs) * 1000, outcome };
 }
 
-async function faultAtRandom(memmap: Memmap, { faults, seed }: MeasureOptions, random: () => number): Promise<FaultReport> {
+/** Faults until the number is reached, or the background has failed: whoever waits for it then is told why. */
+async function faultAtRandom(
+  memmap: Memmap,
+  { faults, seed }: MeasureOptions,
+  random: () => number,
+  signal: AbortSignal | undefined,
+): Promise<FaultReport> {
   const latenciesUs = new Float64Array(faults);
   const outcomes: Record<FaultOutcome, number> = { ready: 0, claimed: 0, waited: 0 };
-  let settled = false;
-  const settle = (): void => {
-    settled = true;
+  let background = 'active' as 'active' | 'ready' | 'failed';
+  const ended = (outcome: 'ready' | 'failed') => (): void => {
+    background = outcome;
   };
-  memmap.ready.then(settle, settle);
-  for (let i = 0; i < faults; i++) {
+  memmap.ready.then(ended('ready'), ended('failed'));
+  for (let i = 0; i < faults && background !== 'failed'; i++) {
     const pfn = randomPfn(memmap, random);
     const order = randomOrder(random);
     const aligned = Math.max(roundDown(pfn, 2 ** order), memmap.rangeOf(pfn).startPfn);
     const { us, outcome } = timeFault(memmap, aligned, order);
     latenciesUs[i] = us;
     outcomes[outcome]++;
-    if (!settled) await sleep(faultIntervalMs);
+    if (background === 'active') await sleep(faultIntervalMs);
+    signal?.throwIfAborted();
   }
   latenciesUs.sort();
   const percentile = (share: number): number | null => latenciesUs[Math.ceil(share * faults) - 1] ?? null;

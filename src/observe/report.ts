@@ -26,8 +26,9 @@ export function formatMs(ms: number): string {
   return ms < 1000 ? `${significant(ms)} ms` : `${significant(ms / 1000)} s`;
 }
 
+/** Three significant digits. The borders are where rounding would give a digit more: 9.996 is 10.0 and not 10.00. */
 function significant(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
 
 function grouped(count: number): string {

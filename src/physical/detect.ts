@@ -5,7 +5,14 @@ import { VmemmapError } from '../errors.ts';
 import { type IomemMap, parseIomem } from './iomem.ts';
 import { type IomemExtent, withoutPageZero } from './iomem-memory.ts';
 import { placeMemory } from './placement.ts';
-import { type MemoryBlock, parseCpulist, readMemoryBlocks, readNodes, readOnlineCpus, readPmemRegions } from './sysfs.ts';
+import {
+  type MemoryBlock,
+  parseCpulist,
+  readMemoryBlocks,
+  readNodes,
+  readOnlineCpus,
+  readPmemRegions,
+} from './sysfs.ts';
 import type { Topology } from './topology.ts';
 
 /** Where to look; the defaults are the machine this runs on. */
@@ -87,7 +94,10 @@ export function detect(options: DetectOptions = {}): Topology {
   const nids = found.map(({ nid }) => nid);
   const placed = placeMemory(extents, { nids, blocks, pmemRegions: readPmemRegions(sysRoot) });
   if (placed.memory.length === 0) {
-    const where = source === 'iomem' ? `${iomemPath} lists no memory that is online` : `neither ${iomemPath} nor ${sysRoot} tells any memory`;
+    const where =
+      source === 'iomem'
+        ? `${iomemPath} lists no memory that is online`
+        : `neither ${iomemPath} nor ${sysRoot} tells any memory`;
     throw new VmemmapError('DETECT_FAILED', `${where}; ${instead}`, { cause });
   }
 
@@ -108,13 +118,18 @@ export function fromIomemFile(path: string, cpus: readonly number[]): Topology {
   const iomem = readIomem(path);
   if ('failure' in iomem) {
     const reason = iomem.failure instanceof Error ? `: ${iomem.failure.message}` : '';
-    throw new VmemmapError('DETECT_FAILED', `${path} cannot be read${reason}; give a readable file, or use --simulate SPEC`, {
-      cause: iomem.failure,
-      received: path,
-    });
+    throw new VmemmapError(
+      'DETECT_FAILED',
+      `${path} cannot be read${reason}; give a readable file, or use --simulate SPEC`,
+      {
+        cause: iomem.failure,
+        received: path,
+      },
+    );
   }
   if (iomem.addressesHidden) {
-    const what = 'was captured without root, so that all addresses are zero; capture it again with sudo cat /proc/iomem';
+    const what =
+      'was captured without root, so that all addresses are zero; capture it again with sudo cat /proc/iomem';
     throw new VmemmapError('DETECT_FAILED', `${path} ${what}`, { received: path });
   }
   if (iomem.memoryExtents.length === 0) {

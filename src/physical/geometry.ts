@@ -60,11 +60,17 @@ export function intersect(a: PfnExtent, b: PfnExtent): PfnExtent {
   return { startPfn, endPfn: Math.max(startPfn, Math.min(a.endPfn, b.endPfn)) };
 }
 
-/** Cuts an extent into pieces of at most `pages`, counted from its start. */
+/**
+ * Cuts an extent into pieces of at most `pages`, a multiple of a pageblock. The cuts lie at pageblock borders even when the
+ * extent begins off one, so that no cut makes an aligned 2 MiB fault meet two pieces.
+ */
 export function cut(extent: PfnExtent, pages: number = rangePagesMax): PfnExtent[] {
   const pieces: PfnExtent[] = [];
-  for (let startPfn = extent.startPfn; startPfn < extent.endPfn; startPfn += pages) {
-    pieces.push({ startPfn, endPfn: Math.min(startPfn + pages, extent.endPfn) });
+  let { startPfn } = extent;
+  while (startPfn < extent.endPfn) {
+    const endPfn = Math.min(roundDown(startPfn, pageblockPages) + pages, extent.endPfn);
+    pieces.push({ startPfn, endPfn });
+    startPfn = endPfn;
   }
   return pieces;
 }

@@ -82,10 +82,19 @@ export function withoutPageZero({ startPfn, endPfn }: PfnExtent): PfnExtent {
  * nothing. RAM that touches is merged; device memory is kept as listed, since every line is a device of its own.
  */
 export function memoryExtentsOf(memory: readonly MemoryBytes[], refuse: RefuseLine): IomemExtent[] {
-  const top = disjoint(memory.filter(({ inside }) => inside === undefined), refuse);
-  const carved = disjoint(memory.filter(({ kind, inside }) => kind === 'ram' && inside?.kind === 'device'), refuse);
+  const top = disjoint(
+    memory.filter(({ inside }) => inside === undefined),
+    refuse,
+  );
+  const carved = disjoint(
+    memory.filter(({ kind, inside }) => kind === 'ram' && inside?.kind === 'device'),
+    refuse,
+  );
   const ram = [...top.filter(({ kind }) => kind === 'ram'), ...carved].sort((a, b) => a.firstByte - b.firstByte);
-  const device = subtract(top.filter(({ kind }) => kind === 'device'), carved);
+  const device = subtract(
+    top.filter(({ kind }) => kind === 'device'),
+    carved,
+  );
   const pages = ({ firstByte, lastByte }: ByteRun): PfnExtent => pagesInside(firstByte, lastByte);
   return [
     ...mergeTouching(ram).map((run): IomemExtent => ({ kind: 'ram', ...withoutPageZero(pages(run)) })),

@@ -123,8 +123,8 @@ function readLine(text: string, line: number, refuse: RefuseLine): ReadLine {
   take(/-/y, '"-" between the first and the last address');
   const lastStart = column;
   const lastByte = address('the last address');
-  if (lastByte < firstByte) refuse(line, lastStart, 'expected a last address that is not below the first');
   take(/[ \t]*:/y, '" : " and a name behind the addresses');
+  if (lastByte < firstByte) refuse(line, lastStart, 'expected a last address that is not below the first');
   const name = text.slice(column).trim();
   return { indentColumns, column: start, resource: { firstByte, lastByte, name, line, children: [] } };
 }
@@ -143,7 +143,14 @@ function memoryOf(
     refuse(line, column, `expected memory below 2^${physicalAddressBits}, where physical addresses end`);
   }
   // exact: below 2^52
-  const own = { kind, firstByte: Number(resource.firstByte), lastByte: Number(resource.lastByte), line, column, inside };
+  const own = {
+    kind,
+    firstByte: Number(resource.firstByte),
+    lastByte: Number(resource.lastByte),
+    line,
+    column,
+    inside,
+  };
   if (inside && (own.firstByte < inside.firstByte || own.lastByte > inside.lastByte)) {
     refuse(line, column, `expected memory that lies inside that of line ${inside.line}, below which it is indented`);
   }

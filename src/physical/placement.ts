@@ -65,7 +65,10 @@ export function placeMemory(extents: readonly IomemExtent[], knowledge: NodeKnow
   let guessedPages = 0;
 
   const ram: MemoryExtent[] = [];
-  for (const piece of cutAtBlocks(extents.filter(({ kind }) => kind === 'ram'), blocks)) {
+  for (const piece of cutAtBlocks(
+    extents.filter(({ kind }) => kind === 'ram'),
+    blocks,
+  )) {
     const pages = piece.endPfn - piece.startPfn;
     if (piece.block?.online === false) offlinePages += pages;
     else {

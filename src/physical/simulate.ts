@@ -84,17 +84,23 @@ function sizePages(reader: SpecReader): number {
   return Number(pages);
 }
 
+const itemEnd = 'a comma and the next nodes, or the end';
+
 function readItem(reader: SpecReader): Item {
   const { column } = reader;
   const count = Number(reader.expect(/\d+/y, 'a number of nodes'));
   if (count < 1 || count > nodesMax) refuse(reader.spec, column, `expected 1 to ${nodesMax} nodes`);
   reader.expect(/x/iy, '"x" between the number of nodes and their size');
   const pages = sizePages(reader);
-  if (reader.maybe(/:/y) === undefined) return { column, count, pages, kind: 'ram' };
+  if (reader.maybe(/:/y) === undefined) {
+    reader.expect(/(?=,|$)/y, `":ram", ":pmem", ${itemEnd}`);
+    return { column, count, pages, kind: 'ram' };
+  }
   const kindColumn = reader.column;
   const word = reader.expect(/[a-z]+/iy, '"ram" or "pmem"').toLowerCase();
   const kind = Object.hasOwn(kinds, word) ? kinds[word] : undefined;
   if (kind === undefined) refuse(reader.spec, kindColumn, 'expected "ram" or "pmem"');
+  reader.expect(/(?=,|$)/y, itemEnd);
   return { column, count, pages, kind };
 }
 
@@ -103,9 +109,6 @@ function readSpec(spec: string): Item[] {
   const items: Item[] = [];
   do items.push(readItem(reader));
   while (reader.maybe(/,/y) !== undefined);
-  if (reader.column < spec.length) {
-    refuse(spec, reader.column, 'expected ":ram", ":pmem", a comma and the next nodes, or the end');
-  }
   return items;
 }
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VmemmapError } from '../errors.ts';
-import { pageSizeBytes, pagesInside, type PfnExtent, pfnLimit } from './geometry.ts';
+import { type PfnExtent, pageSizeBytes, pagesInside, pfnLimit } from './geometry.ts';
 import type { TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
 

@@ -54,7 +54,8 @@ function checkMemory(memory: readonly MemoryExtent[]): void {
     if (startPfn < 0 || startPfn >= endPfn) complain(`is empty or negative: [${startPfn}, ${endPfn})`);
     if (endPfn > pfnLimit) complain(`ends at pfn ${endPfn}, beyond 2^52 bytes`);
     if (startPfn < behind) complain(`begins at pfn ${startPfn}, before the end of the one ahead of it, ${behind}`);
-    if (!Number.isSafeInteger(nid) || nid < 0 || nid >= nodesMax) complain(`has nid ${nid}; 0 to ${nodesMax - 1} exist`);
+    if (!Number.isSafeInteger(nid) || nid < 0 || nid >= nodesMax)
+      complain(`has nid ${nid}; 0 to ${nodesMax - 1} exist`);
     if (kind !== 'ram' && kind !== 'device') complain(`has kind ${String(kind)}; it is 'ram' or 'device'`);
     const pgmapOk = kind === 'ram' ? pgmap === undefined : Number.isSafeInteger(pgmap) && (pgmap as number) >= 1;
     if (!pgmapOk) complain(`has pgmap ${pgmap}; device memory has one of 1 or more, and RAM has none`);

@@ -171,7 +171,9 @@ export class Region {
       handle !== null &&
       handle.kind === 'vmemmap-region' &&
       handle.control instanceof SharedArrayBuffer &&
-      Array.isArray(handle.data);
+      Array.isArray(handle.data) &&
+      typeof handle.backing === 'object' &&
+      handle.backing !== null;
     if (!sound) {
       throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', { received: handle });
     }
@@ -194,16 +196,17 @@ function checkBuffers(handle: RegionHandle, layout: RegionLayout, sizes: readonl
   const fits =
     handle.control.byteLength >= layout.controlSizeBytes &&
     handle.data.length === sizes.length &&
-    sizes.every(({ pages }, index) => {
-      const { buffer, byteOffset } = handle.data[index] as DataBuffer;
-      const aligned = Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % 4 === 0;
-      return (
-        buffer instanceof SharedArrayBuffer && aligned && buffer.byteLength - byteOffset >= pages * descriptorSizeBytes
-      );
-    });
+    sizes.every(({ pages }, index) => holds(handle.data[index], pages * descriptorSizeBytes));
   if (!fits) {
-    throw new VmemmapError('HANDLE_INVALID', 'the buffers are smaller than the superblock says; make the handle again', {
+    throw new VmemmapError('HANDLE_INVALID', 'the buffers do not fit the superblock; make the handle again', {
       received: { control: handle.control.byteLength, data: handle.data.length },
     });
   }
+}
+
+/** Whether a part of a handle, which may be anything, has room for so many bytes of descriptors. */
+function holds(part: Partial<DataBuffer> | null | undefined, sizeBytes: number): boolean {
+  const { buffer, byteOffset = Number.NaN } = part ?? {};
+  const aligned = Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0;
+  return aligned && buffer instanceof SharedArrayBuffer && buffer.byteLength - byteOffset >= sizeBytes;
 }

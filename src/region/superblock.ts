@@ -34,7 +34,7 @@ const rangeAt = {
   nid: 24,
   zone: 28,
   kind: 32,
-  pgmap: 36,
+  pgmap: 40,
   pattern: 64,
 } as const;
 
@@ -83,7 +83,7 @@ export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: P
     view.setUint32(entry + rangeAt.nid, range.nid, true);
     view.setUint32(entry + rangeAt.zone, range.zone, true);
     view.setUint32(entry + rangeAt.kind, kinds.indexOf(range.kind), true);
-    view.setUint32(entry + rangeAt.pgmap, range.pgmap, true);
+    view.setFloat64(entry + rangeAt.pgmap, range.pgmap, true);
     new Uint32Array(buffer, entry + rangeAt.pattern, patternWords).set(range.pattern);
   });
   view.setUint32(at.checksum, checksum(header), true);
@@ -141,7 +141,7 @@ function readRange(buffer: SharedArrayBuffer, view: DataView, index: number): Pl
     nid: view.getUint32(entry + rangeAt.nid, true),
     zone: view.getUint32(entry + rangeAt.zone, true),
     kind,
-    pgmap: view.getUint32(entry + rangeAt.pgmap, true),
+    pgmap: view.getFloat64(entry + rangeAt.pgmap, true),
     pattern: Uint32Array.from(new Uint32Array(buffer, entry + rangeAt.pattern, patternWords)),
   };
 }

@@ -1,0 +1,172 @@
+// The Node-API edge: takes arguments, calls, wraps the result. Every worker thread loads it anew and it keeps no state.
+#include <node_api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "affinity.h"
+#include "arguments.h"
+#include "init_kernel.h"
+#include "memory.h"
+
+namespace vmemmap {
+namespace {
+
+// Node-API calls below whose status is not looked at can fail only when JavaScript cannot run any more (the worker is
+// being terminated); the null that they leave is then what nobody reads.
+napi_value to_js(napi_env env, double number) {
+  napi_value result = nullptr;
+  napi_create_double(env, number, &result);
+  return result;
+}
+
+// Errnos and counts below 2^31 become small integers, which take no space on the JS heap.
+napi_value to_js(napi_env env, std::int32_t number) {
+  napi_value result = nullptr;
+  napi_create_int32(env, number, &result);
+  return result;
+}
+
+napi_value to_js(napi_env env, const std::vector<std::uint32_t>& numbers) {
+  napi_value result = nullptr;
+  napi_create_array_with_length(env, numbers.size(), &result);
+  for (std::uint32_t i = 0; i < numbers.size(); i++) {
+    napi_set_element(env, result, i, to_js(env, static_cast<std::int32_t>(numbers[i])));
+  }
+  return result;
+}
+
+// (words: Uint32Array, wordOffset: number, count: number, line: Uint32Array, firstIndex: number), shared by fill, check
+// and firstDifference.
+struct Run {
+  std::byte* start = nullptr;
+  std::uint64_t count = 0;
+  Pattern pattern{};
+  std::uint64_t first_index = 0;
+
+  explicit Run(Arguments& arguments) {
+    constexpr std::uint64_t descriptor_words = kDescriptorSizeBytes / sizeof(std::uint32_t);
+    const Words words = arguments.words(0, "words");
+    const std::uint64_t word_offset = arguments.integer(1, "wordOffset", 0, words.length);
+    // A rejected argument reads as 0, so that nothing here runs below zero.
+    count = arguments.integer(2, "count", 0, (words.length - word_offset) / descriptor_words);
+    pattern = arguments.pattern(3, "line");
+    first_index = arguments.integer(4, "firstIndex", 0, Arguments::kSafeIntegerMax);
+    if (count > 0) start = words.start + word_offset * sizeof(std::uint32_t);
+  }
+};
+
+napi_value Fill(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "fill");
+  const Run run(arguments);
+  if (arguments.rejected()) return nullptr;
+  fill(run.start, run.count, run.pattern, run.first_index);
+  return to_js(env, 0);
+}
+
+napi_value Check(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "check");
+  const Run run(arguments);
+  if (arguments.rejected()) return nullptr;
+  // At most 2^28: a typed array ends at 2^32 words.
+  return to_js(env, static_cast<std::int32_t>(count_differences(run.start, run.count, run.pattern, run.first_index)));
+}
+
+napi_value FirstDifference(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "firstDifference");
+  const Run run(arguments);
+  if (arguments.rejected()) return nullptr;
+  const std::uint64_t first = first_difference(run.start, run.count, run.pattern, run.first_index);
+  return to_js(env, first == run.count ? -1 : static_cast<std::int32_t>(first));
+}
+
+napi_value BytesToBoundary(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "bytesToBoundary");
+  const Bytes view = arguments.bytes(0, "view");
+  const std::uint64_t boundary = arguments.power_of_two(1, "boundary", std::uint64_t{1} << 30);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, static_cast<std::int32_t>(bytes_to_boundary(view.start, boundary)));
+}
+
+napi_value AddressOf(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "addressOf");
+  const Bytes view = arguments.bytes(0, "view");
+  if (arguments.rejected()) return nullptr;
+  napi_value result = nullptr;
+  napi_create_bigint_uint64(env, reinterpret_cast<std::uintptr_t>(view.start), &result);
+  return result;
+}
+
+// (view, byteOffset = 0, byteLength = all behind it)
+napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "adviseHugePages");
+  const Bytes view = arguments.bytes(0, "view");
+  const std::uint64_t offset = arguments.is_missing(1) ? 0 : arguments.integer(1, "byteOffset", 0, view.size_bytes);
+  const std::uint64_t rest = view.size_bytes - offset;
+  const std::uint64_t length = arguments.is_missing(2) ? rest : arguments.integer(2, "byteLength", 0, rest);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, advise_huge_pages(view.start + offset, length));
+}
+
+napi_value PinThread(napi_env env, napi_callback_info info) {
+  constexpr std::uint32_t cpu_max = (1u << 20) - 1;  // more than any kernel is built for
+  Arguments arguments(env, info, "pinThread");
+  const std::vector<std::uint32_t> cpus = arguments.integers(0, "cpus", cpu_max);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, pin_thread(cpus));
+}
+
+napi_value AllowedCpus(napi_env env, napi_callback_info) {
+  std::vector<std::uint32_t> cpus;
+  if (const int error = allowed_cpus(cpus); error != 0) {
+    const std::string text = "allowedCpus: sched_getaffinity failed with errno " + std::to_string(error);
+    napi_throw_error(env, "ERR_SYSTEM_ERROR", text.c_str());
+    return nullptr;
+  }
+  return to_js(env, cpus);
+}
+
+napi_value ThreadId(napi_env env, napi_callback_info) { return to_js(env, thread_id()); }
+
+// What the addon was compiled with, for comparison with the table in src/descriptor/layout.ts when it is loaded.
+napi_value Layout(napi_env env, napi_callback_info) {
+  napi_value facts = nullptr;
+  napi_create_object(env, &facts);
+  const auto set = [&](const std::string& name, std::size_t value) {
+    napi_set_named_property(env, facts, name.c_str(), to_js(env, static_cast<double>(value)));
+  };
+  set("lanes", kDescriptorLanes);
+  set("size", kDescriptorSizeBytes);
+  for (const Field& field : kFields) {
+    set("offset_" + std::string(field.name), field.offset);
+    set("size_" + std::string(field.name), field.size_bytes);
+  }
+  return facts;
+}
+
+napi_value Initialize(napi_env env, napi_value exports) {
+  const auto method = [](const char* name, napi_callback callback) {
+    return napi_property_descriptor{name,   nullptr, callback, nullptr, nullptr, nullptr, napi_default_jsproperty,
+                                    nullptr};
+  };
+  const napi_property_descriptor methods[] = {
+      method("fill", Fill),
+      method("check", Check),
+      method("firstDifference", FirstDifference),
+      method("bytesToBoundary", BytesToBoundary),
+      method("addressOf", AddressOf),
+      method("adviseHugePages", AdviseHugePages),
+      method("pinThread", PinThread),
+      method("allowedCpus", AllowedCpus),
+      method("threadId", ThreadId),
+      method("layout", Layout),
+  };
+  if (napi_define_properties(env, exports, std::size(methods), methods) != napi_ok) return nullptr;
+  return exports;
+}
+
+}  // namespace
+}  // namespace vmemmap
+
+NAPI_MODULE_INIT() { return vmemmap::Initialize(env, exports); }

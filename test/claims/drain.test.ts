@@ -1,0 +1,110 @@
+/** The drain: order, orders from outside, and what it does with chunks that others hold. */
+import { describe, expect, it } from 'vitest';
+import { stateOf } from '../../dist/src/claims/chunk-map.js';
+import { Claimant } from '../../dist/src/claims/claimant.js';
+import { cancelDrains, closeClaims, drain, pauseDrains, resumeDrains } from '../../dist/src/claims/drain.js';
+import { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
+
+function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = () => {}) {
+  const region = smallRegion(memory);
+  const counts = new Int32Array(region.chunks);
+  const order: number[] = [];
+  const kernel = countingKernel(region, counts, (chunk) => {
+    order.push(chunk);
+    onFill(chunk);
+  });
+  return { region, counts, order, kernel };
+}
+
+describe('a drain', () => {
+  it('initializes every chunk once, upwards, its own node first', () => {
+    const { region, order, kernel } = filled([ram(0, 3 * 512, 0), ram(4096, 2 * 512, 1), ram(8192, 512, 0)]);
+    expect(drain(new Claimant(region, { kernel }), 1)).toBe('complete');
+    expect(order).toEqual([3, 4, 0, 1, 2, 5]);
+  });
+
+  it('passes over what a fault took first', () => {
+    const { region, counts, kernel } = filled();
+    new Claimant(region, { kernel }).settle(firstRange(region), 5);
+    drain(new Claimant(region, { kernel }), 0);
+    expect([...counts]).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it('counts as background what it did, and as faults what faults did', () => {
+    const { region, kernel } = filled();
+    const claimant = new Claimant(region, { kernel });
+    claimant.settle(firstRange(region), 5);
+    drain(claimant, 0);
+    expect(claimant.owners.totals()).toMatchObject({ chunksByFault: 1, chunksByDrain: 7 });
+  });
+
+  it('does chunks, too, that were set free behind its cursor', () => {
+    const { region, counts, kernel } = filled();
+    const dead = new Claimant(region, { thread: deadThread });
+    dead.chunks.claim(1, dead.tag);
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('complete');
+    expect([...counts]).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it('is not complete before chunks that others hold are ready', () => {
+    const { region, kernel } = filled();
+    const other = new Claimant(region);
+    other.chunks.claim(1, other.tag);
+    const { claimant, chunks } = scripted(region, { kernel });
+    const waited: number[] = [];
+    chunks.insteadOfWait = (chunk) => {
+      waited.push(chunk);
+      other.chunks.publish(chunk, other.tag);
+    };
+    expect(drain(claimant, 0)).toBe('complete');
+    expect(waited).toEqual([1]);
+  });
+
+  it('goes on past chunks that cannot be written', () => {
+    const { region } = filled();
+    const kernel = { ...jsKernel, fill: (_words: Uint32Array, at: number): number => (at === 2 * 512 * 16 ? 5 : 0) };
+    const claimant = new Claimant(region, { kernel });
+    expect(drain(claimant, 0)).toBe('complete');
+    const states = Array.from({ length: 8 }, (_, chunk) => stateOf(claimant.chunks.load(chunk)));
+    expect(states).toEqual(['ready', 'ready', 'failed', 'ready', 'ready', 'ready', 'ready', 'ready']);
+  });
+
+  it('ends after the chunk that it is at when it is cancelled', () => {
+    const { region, order, kernel } = filled(undefined, (chunk) => {
+      if (chunk === 2) cancelDrains(region);
+    });
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('cancelled');
+    expect(order).toEqual([0, 1, 2]);
+  });
+
+  it('ends after the chunk that it is at when the memmap closes', () => {
+    const { region, order, kernel } = filled(undefined, (chunk) => {
+      if (chunk === 0) closeClaims(region);
+    });
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('cancelled');
+    expect(order).toEqual([0]);
+  });
+
+  it('that waits for another one ends when it is cancelled', () => {
+    const { region, kernel } = filled();
+    const other = new Claimant(region);
+    other.chunks.claim(1, other.tag);
+    const { claimant, chunks } = scripted(region, { kernel });
+    chunks.insteadOfWait = () => cancelDrains(region);
+    expect(drain(claimant, 0)).toBe('cancelled');
+  });
+
+  it('claims nothing while it is paused, ends when it is cancelled meanwhile, and goes on when it is resumed', () => {
+    const paused = filled();
+    pauseDrains(paused.region);
+    cancelDrains(paused.region);
+    expect(drain(new Claimant(paused.region, { kernel: paused.kernel }), 0)).toBe('cancelled');
+    expect(paused.order).toEqual([]);
+    const resumed = filled();
+    pauseDrains(resumed.region);
+    resumeDrains(resumed.region);
+    expect(drain(new Claimant(resumed.region, { kernel: resumed.kernel }), 0)).toBe('complete');
+    expect(resumed.order.length).toBe(8);
+  });
+});

@@ -1,0 +1,210 @@
+/** A memmap from open to close: ready, sync, progress, state, pause, cancel, abort, and their errors. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { Memmap, releaseThreads } from '../../dist/src/index.js';
+import { machine, ram } from '../support/regions.js';
+
+afterAll(releaseThreads);
+
+/** Large enough that workers are at it for some time: 64 MiB of descriptors in 4096 chunks. */
+const large = { topology: machine(ram(0, 2 ** 20)), threadsPerNode: 1, chunkPages: 512 } as const;
+const small = { topology: machine(ram(0, 4096)), threadsPerNode: 1, chunkPages: 512 } as const;
+
+describe('open', () => {
+  it('leads to ready: every descriptor is right, whoever wrote it', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.fault(2 ** 19);
+    await memmap.ready;
+    expect(memmap.state).toBe('idle');
+    expect(await memmap.verify()).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1 });
+    const { totals, chunks, pagesReady } = memmap.stats();
+    expect(pagesReady).toBe(2 ** 20);
+    expect(chunks).toEqual({ free: 0, claimed: 0, ready: 2048, durable: 0, failed: 0 });
+    expect(totals.chunksByDrain + totals.chunksByFault).toBe(2048);
+  });
+
+  it('verify tells how many descriptors are wrong, and the first of them', async () => {
+    await using memmap = await Memmap.open(small);
+    await memmap.ready;
+    const range = memmap.rangeOf(0);
+    range.words[memmap.offsetOf(1000) / 4 + 13] = 7;
+    range.words[memmap.offsetOf(3000) / 4] = 7;
+    expect(await memmap.verify()).toEqual({ checked: 4096, wrong: 2, firstWrongPfn: 1000 });
+  });
+
+  it('of several at once shares the process’s threads', async () => {
+    const memmaps = await Promise.all(Array.from({ length: 5 }, () => Memmap.open(small)));
+    await Promise.all(memmaps.map((memmap) => memmap.ready));
+    for (const memmap of memmaps) expect((await memmap.verify()).wrong).toBe(0);
+    await Promise.all(memmaps.map((memmap) => memmap.close()));
+  });
+
+  it('refuses a machine whose descriptors do not fit into memory, before anything is started', async () => {
+    await expect(Memmap.open({ topology: '64x8TiB' })).rejects.toMatchObject({ code: 'NO_MEMORY' });
+  });
+
+  it('of such a machine without threads is fine: only what is faulted costs memory', async () => {
+    await using memmap = await Memmap.open({ topology: '4x8TiB:pmem', threadsPerNode: 0 });
+    expect(memmap.ranges.length).toBe(32);
+    const last = 4 * 2 ** 31 - 1;
+    expect(memmap.fault(last)).toBe('claimed');
+    expect([memmap.page(last).nid, memmap.page(last).pgmap, memmap.page(last).zone]).toEqual([3, 4, 4]);
+    await expect(memmap.sync()).rejects.toMatchObject({ code: 'NO_MEMORY' });
+  });
+});
+
+describe('sync', () => {
+  it('resolves when all is ready', async () => {
+    await using memmap = await Memmap.open(large);
+    await memmap.sync();
+    expect(memmap.progressNow().pagesReady).toBe(2 ** 20);
+  });
+
+  it('without threads does the work itself, and the event loop runs between', async () => {
+    await using memmap = await Memmap.open({ ...large, threadsPerNode: 0 });
+    expect(memmap.state).toBe('idle');
+    let turns = 0;
+    const count = (): void => {
+      turns++;
+      timer = setImmediate(count);
+    };
+    let timer = setImmediate(count);
+    await memmap.sync();
+    clearImmediate(timer);
+    expect(turns).toBeGreaterThan(2);
+    await memmap.ready;
+    expect(memmap.stats().totals.chunksByFault).toBe(2048);
+  });
+
+  it('gives up after its time, and the background goes on', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    await expect(memmap.sync({ timeout: 20 })).rejects.toMatchObject({ code: 'SYNC_TIMEOUT' });
+    memmap.resume();
+    await memmap.sync();
+  });
+
+  it('gives up when its signal says so, with its reason', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    const reason = new Error('enough');
+    const abort = new AbortController();
+    const sync = memmap.sync({ signal: abort.signal });
+    abort.abort(reason);
+    await expect(sync).rejects.toBe(reason);
+    await expect(memmap.sync({ signal: abort.signal })).rejects.toBe(reason);
+    memmap.resume();
+  });
+});
+
+describe('progress', () => {
+  it('only grows, ends with everything, and is told per node', async () => {
+    const topology = machine(ram(0, 2 ** 18, 0), ram(2 ** 18, 2 ** 19, 1));
+    await using memmap = await Memmap.open({ topology, threadsPerNode: 1, chunkPages: 512 });
+    const seen: number[] = [];
+    let last: unknown;
+    for await (const progress of memmap.progress({ intervalMs: 2 })) {
+      seen.push(progress.pagesReady);
+      last = progress;
+    }
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect(last).toMatchObject({
+      pages: 3 * 2 ** 18,
+      pagesReady: 3 * 2 ** 18,
+      nodes: [
+        { nid: 0, pages: 2 ** 18, pagesReady: 2 ** 18 },
+        { nid: 1, pages: 2 ** 19, pagesReady: 2 ** 19 },
+      ],
+      state: 'idle',
+    });
+  });
+
+  it('ends when the background is cancelled', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    const steps: string[] = [];
+    for await (const { state } of memmap.progress({ intervalMs: 2 })) {
+      steps.push(state);
+      if (steps.length === 3) memmap.cancel();
+    }
+    expect(steps.at(-1)).toBe('idle');
+  });
+});
+
+describe('pause and cancel', () => {
+  it('a paused background stands still, faults go on, and resume lets it finish', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    await expect(memmap.sync({ timeout: 150 })).rejects.toMatchObject({ code: 'SYNC_TIMEOUT' });
+    const { pagesReady } = memmap.progressNow();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(memmap.progressNow().pagesReady).toBe(pagesReady);
+    expect(memmap.fault(2 ** 20 - 1)).toBe('claimed');
+    expect(memmap.progressNow().pagesReady).toBe(pagesReady + 512);
+    expect(memmap.state).toBe('active');
+    memmap.resume();
+    await memmap.ready;
+  });
+
+  it('after cancel ready rejects, the state is idle, faults still work', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.cancel();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(memmap.state).toBe('idle');
+    memmap.fault(2 ** 20 - 1);
+    expect(memmap.isInitialized(2 ** 20 - 1)).toBe(true);
+  });
+
+  it('an aborted signal cancels', async () => {
+    const abort = new AbortController();
+    await using memmap = await Memmap.open({ ...large, signal: abort.signal });
+    abort.abort();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('a signal that was aborted before refuses open with its reason', async () => {
+    const reason = new Error('too late');
+    await expect(Memmap.open({ ...small, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+
+  it('a signal that aborts after all was ready changes nothing', async () => {
+    const abort = new AbortController();
+    await using memmap = await Memmap.open({ ...small, signal: abort.signal });
+    await memmap.ready;
+    abort.abort();
+    await memmap.ready;
+    expect(memmap.state).toBe('idle');
+  });
+});
+
+describe('close', () => {
+  it('while everything is at work ends all of it: ready rejects, faults are refused, twice is fine', async () => {
+    const memmap = await Memmap.open(large);
+    const { ready } = memmap;
+    memmap.fault(0);
+    await Promise.all([memmap.close(), memmap.close()]);
+    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
+    expect(memmap.fault(0)).toBe('ready');
+    expect(() => memmap.fault(2 ** 20 - 1)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
+  it('of a paused memmap does not hang', async () => {
+    const memmap = await Memmap.open(large);
+    memmap.pause();
+    await memmap.close();
+  });
+
+  it('before the workers are up, and without threads', async () => {
+    await (await Memmap.open(small)).close();
+    const idle = await Memmap.open({ ...small, threadsPerNode: 0 });
+    const { ready } = idle;
+    await idle.close();
+    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('after ready leaves ready as it was', async () => {
+    const memmap = await Memmap.open(small);
+    await memmap.ready;
+    await memmap.close();
+    await memmap.ready;
+  });
+});

@@ -1,0 +1,163 @@
+/** Options of open: what they become, and that a wrong one is refused by its name. */
+import { describe, expect, it } from 'vitest';
+import { checkOptions, defaults, type OpenOptions } from '../dist/src/options.js';
+import { readAllowedCpus } from '../dist/src/physical/detect.js';
+import { refusalOf } from './physical/errors.js';
+import { machine, ram } from './support/regions.js';
+
+const small = machine(ram(0, 512));
+
+/** Checks options whose types are deliberately wrong, beside a small machine. */
+function check(options: Record<string, unknown>): ReturnType<typeof checkOptions> {
+  return checkOptions({ topology: small, ...options } as OpenOptions);
+}
+
+function checkTable(options: Record<string, unknown>): ReturnType<typeof checkOptions> {
+  return checkOptions({ slots: 10, ...options } as OpenOptions);
+}
+
+describe('options that are left out', () => {
+  it('get their defaults', () => {
+    expect(checkOptions({ topology: small })).toEqual({
+      topology: small,
+      table: undefined,
+      backing: 'huge',
+      policy: 'hotplug',
+      threadsPerNode: undefined,
+      chunkPages: undefined,
+      profile: 'linux-6.1',
+      signal: undefined,
+    });
+    expect(defaults).toEqual({ backing: 'huge', policy: 'hotplug', profile: 'linux-6.1' });
+    expect(Object.isFrozen(defaults)).toBe(true);
+  });
+
+  it('may also be given as undefined', () => {
+    const options = { backing: undefined, policy: undefined, threadsPerNode: undefined, slots: undefined };
+    expect(check(options)).toEqual(checkOptions({ topology: small }));
+  });
+});
+
+describe('a misuse is refused by the name of the option', () => {
+  it.each([
+    [{ backing: 'file' }, 'backing must be huge or shared, not file'],
+    [{ backing: null }, 'backing must be huge or shared, not null'],
+    [{ policy: 'lazy' }, 'policy must be boot or hotplug, not lazy'],
+    [{ profile: 'linux-2.6' }, 'profile must be linux-6.1, not linux-2.6'],
+    [{ profile: 'toString' }, 'profile must be linux-6.1, not toString'],
+    [{ signal: 'SIGINT' }, 'signal must be an AbortSignal'],
+    [{ signal: {} }, 'signal must be an AbortSignal'],
+    [{ topology: 5 }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ topology: null }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ topology: {} }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ topology: { ...small, memory: undefined } }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ topology: { ...small, nodes: undefined } }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ slots: 10 }, 'give either topology or slots, not both'],
+    [{ template: new Uint8Array(64) }, 'template and indexWord go with slots'],
+    [{ indexWord: 0 }, 'template and indexWord go with slots'],
+    [{ threads: 4 }, 'unknown option: threads'],
+    [{ Backing: undefined }, 'unknown option: Backing'],
+  ])('%j: %s', (options, message) => {
+    expect(() => check(options)).toThrow(new TypeError(message));
+  });
+
+  it.each([null, undefined, 5, 'shared'])('the options themselves: %s', (options) => {
+    expect(() => checkOptions(options as unknown as OpenOptions)).toThrow(new TypeError('options must be an object'));
+  });
+
+  it.each([
+    ['threadsPerNode', -1, 0, 1024],
+    ['threadsPerNode', 1025, 0, 1024],
+    ['threadsPerNode', 1.5, 0, 1024],
+    ['threadsPerNode', '4', 0, 1024],
+    ['threadsPerNode', Number.NaN, 0, 1024],
+    ['threadsPerNode', Number.POSITIVE_INFINITY, 0, 1024],
+    ['chunkPages', 0, 1, 2 ** 28],
+    ['chunkPages', 2 ** 28 + 1, 1, 2 ** 28],
+    ['chunkPages', 512.5, 1, 2 ** 28],
+  ])('%s: %s', (name, value, min, max) => {
+    const message = `${name} must be a whole number from ${min} to ${max}, not ${value}`;
+    expect(() => check({ [name]: value })).toThrow(new RangeError(message));
+  });
+
+  it.each([
+    ['slots', 0, 1, 2 ** 40],
+    ['slots', 2 ** 40 + 1, 1, 2 ** 40],
+    ['slots', 1.5, 1, 2 ** 40],
+    ['slots', '10', 1, 2 ** 40],
+    ['indexWord', -1, 0, 15],
+    ['indexWord', 16, 0, 15],
+    ['indexWord', 0.5, 0, 15],
+  ])('of a table, %s: %s', (name, value, min, max) => {
+    const message = `${name} must be a whole number from ${min} to ${max}, not ${value}`;
+    expect(() => checkTable({ [name]: value })).toThrow(new RangeError(message));
+  });
+
+  it.each([
+    ['63 bytes', new Uint8Array(63)],
+    ['65 bytes', new Uint8Array(65)],
+    ['16 words', new Uint32Array(16)],
+    ['a list', Array.from({ length: 64 }, () => 0)],
+    ['a text', 'x'.repeat(64)],
+  ])('a template of %s', (_, template) => {
+    expect(() => checkTable({ template })).toThrow(new TypeError('template must be a Uint8Array of 64 bytes'));
+  });
+
+  it('an indexWord for more slots than a word can number', () => {
+    expect(() => checkTable({ slots: 2 ** 32 + 1, indexWord: 0 })).toThrow(
+      new RangeError('with indexWord a table has at most 2^32 slots: a word holds no larger number'),
+    );
+  });
+});
+
+describe('options at their bounds', () => {
+  it.each([
+    ['threadsPerNode', 0],
+    ['threadsPerNode', 1024],
+    ['chunkPages', 1],
+    ['chunkPages', 2 ** 28],
+  ] as const)('are taken: %s %i', (name, value) => {
+    expect(check({ [name]: value })[name]).toBe(value);
+  });
+
+  it.each([1, 2 ** 40])('are taken: %i slots', (slots) => {
+    expect(checkTable({ slots }).topology.memory).toEqual([{ nid: 0, kind: 'ram', startPfn: 0, endPfn: slots }]);
+  });
+
+  it.each([0, 15])('are taken: indexWord %i, for as many as 2^32 slots', (indexWord) => {
+    expect(checkTable({ slots: 2 ** 32, indexWord }).table).toEqual({ template: new Uint8Array(64), indexWord });
+  });
+});
+
+describe('a machine', () => {
+  it('is taken as it is, or made from a SPEC', () => {
+    expect(check({}).topology).toBe(small);
+    expect(check({ topology: '1x8KiB,1x4KiB:pmem' }).topology.memory).toEqual([
+      { nid: 0, kind: 'ram', startPfn: 0, endPfn: 2 },
+      { nid: 1, kind: 'device', pgmap: 1, startPfn: 2, endPfn: 3 },
+    ]);
+  });
+
+  it('is refused as SPEC_SYNTAX when the SPEC is wrong', () => {
+    expect(refusalOf(() => check({ topology: '' })).code).toBe('SPEC_SYNTAX');
+  });
+});
+
+describe('a table', () => {
+  it('is one node with the CPUs of the process, one run of records, and no zones', () => {
+    const { topology, table } = checkTable({});
+    expect(topology).toEqual({
+      source: 'table',
+      nodes: [{ nid: 0, cpus: readAllowedCpus() }],
+      memory: [{ nid: 0, kind: 'ram', startPfn: 0, endPfn: 10 }],
+      zoned: false,
+      notes: [],
+    });
+    expect(table).toEqual({ template: new Uint8Array(64) });
+  });
+
+  it('keeps the template that it is given', () => {
+    const template = Uint8Array.from({ length: 64 }, (_, byte) => byte);
+    expect(checkTable({ template, indexWord: 4 }).table).toEqual({ template, indexWord: 4 });
+  });
+});

@@ -1,0 +1,141 @@
+/** Backings: what is asked for, what is got, why they differ, and what of it is in memory. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it, type TestContext } from 'vitest';
+import { type Addon, addon, addonState } from '../../dist/src/native.js';
+import { makePlan } from '../../dist/src/plan.js';
+import { allocateData, type BackingReport, errnoName } from '../../dist/src/region/backing.js';
+import { Region } from '../../dist/src/region/region.js';
+import { readResidency } from '../../dist/src/region/residency.js';
+import { refusalOf } from '../physical/errors.js';
+import { runNode } from '../support/child.js';
+import { firstRange, machine, ram } from '../support/regions.js';
+
+const MiB = 2 ** 20;
+const backingUrl = new URL('../../dist/src/region/backing.js', import.meta.url).href;
+const residencyUrl = new URL('../../dist/src/region/residency.js', import.meta.url).href;
+
+/** The addon, or the test is skipped and says why. */
+function needAddon(context: TestContext): Addon {
+  const state = addonState();
+  if (!addon || !state.loaded) return context.skip(`the addon is not loaded: ${state.loaded ? '' : state.reason}`);
+  return addon;
+}
+
+/** The addon, where the kernel gives transparent huge pages to who asks. */
+function needHugePages(context: TestContext): Addon {
+  const loaded = needAddon(context);
+  const setting = readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8').trim();
+  if (setting.includes('[never]')) return context.skip(`transparent huge pages are off on this machine: ${setting}`);
+  return loaded;
+}
+
+/** Runs a module without the addon, and gives back what it prints as JSON. */
+async function withoutAddon(module: string): Promise<unknown> {
+  const { status, stdout, stderr } = await runNode(['--input-type=module', '--eval', module], {
+    env: { VMEMMAP_ADDON: 'off' },
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+describe('the backing shared', () => {
+  it('is got as asked for, and promises no durability', () => {
+    expect(allocateData('shared', [4096]).report).toEqual({
+      requested: 'shared',
+      effective: 'shared',
+      pageSize: 4096,
+      durability: 'none',
+    } satisfies BackingReport);
+  });
+
+  it('gives each range a buffer of its own with room for its bytes, which read as zeros', () => {
+    const sizes = [64, 64 * 32_768, 64 * 32_769];
+    const { data } = allocateData('shared', sizes);
+    expect(new Set(data.map(({ buffer }) => buffer)).size).toBe(3);
+    for (const [index, { buffer, byteOffset }] of data.entries()) {
+      const bytes = new Uint8Array(buffer, byteOffset, sizes[index]);
+      expect(bytes.every((byte) => byte === 0)).toBe(true);
+    }
+  });
+
+  it('starts descriptors at a cache line', (context) => {
+    const { addressOf } = needAddon(context);
+    for (const { buffer, byteOffset } of allocateData('shared', [64, 4 * MiB]).data) {
+      expect(addressOf(new Uint32Array(buffer, byteOffset, 1)) % 64n).toBe(0n);
+    }
+  });
+
+  it('refuses what no address space has room for with NO_MEMORY', () => {
+    const { code, message, cause } = refusalOf(() => allocateData('shared', [2 ** 52]));
+    expect([code, message]).toEqual([
+      'NO_MEMORY',
+      '4194304.0 GiB of descriptors cannot be reserved; use a smaller machine',
+    ]);
+    expect(cause).toBeInstanceOf(RangeError);
+  });
+});
+
+describe('the backing huge', () => {
+  it('falls back to shared without the addon, and says why', async () => {
+    const code = `import { allocateData } from '${backingUrl}'; console.log(JSON.stringify(allocateData('huge', [4e6])));`;
+    expect(await withoutAddon(code)).toEqual({
+      data: [{ buffer: {}, byteOffset: 48 }],
+      report: {
+        requested: 'huge',
+        effective: 'shared',
+        reason: 'the addon is not loaded (VMEMMAP_ADDON=off)',
+        pageSize: 4096,
+        durability: 'none',
+      },
+    });
+  });
+
+  it('starts descriptors at 2 MiB, but those of less than 2 MiB at a cache line', (context) => {
+    const { addressOf } = needHugePages(context);
+    const { data, report } = allocateData('huge', [2 * MiB - 64, 2 * MiB, 5 * MiB]);
+    const [small, ...large] = data.map(({ buffer, byteOffset }) => addressOf(new Uint32Array(buffer, byteOffset, 1)));
+    expect(large.map((address) => address % 2n ** 21n)).toEqual([0n, 0n]);
+    expect((small ?? 1n) % 64n).toBe(0n);
+    expect(data[0]?.buffer.byteLength).toBe(2 * MiB - 64 + 64);
+    expect(report).toEqual({ requested: 'huge', effective: 'huge', pageSize: 2 * MiB, durability: 'none' });
+  });
+});
+
+describe('residency', () => {
+  it('of huge pages is what was touched, in pages of 2 MiB', (context) => {
+    needHugePages(context);
+    const region = Region.create(makePlan(machine(ram(0, 2 ** 20)), { profile: 'linux-6.1' }), 'hotplug', 'huge');
+    expect(readResidency(region)).toEqual({ residentBytes: 0, hugeBytes: 0, pageSize: 4096 });
+    firstRange(region).words.fill(1, 0, 4 * MiB);
+    const residency = readResidency(region);
+    expect(residency?.residentBytes).toBe(16 * MiB);
+    const given = (residency?.hugeBytes ?? 0) / (2 * MiB);
+    if (given < 8) return context.skip(`the kernel had only ${given} of 8 huge pages to give`);
+    expect(residency).toEqual({ residentBytes: 16 * MiB, hugeBytes: 16 * MiB, pageSize: 2 * MiB });
+  });
+
+  it('of small pages counts what was touched in every range, and hardly more', (context) => {
+    needAddon(context);
+    const topology = machine(ram(0, 2 ** 20), ram(2 ** 21, 2 ** 20));
+    const region = Region.create(makePlan(topology, { profile: 'linux-6.1' }), 'hotplug', 'shared');
+    // page 0 holds what the allocator notes about the buffer, too
+    const before = readResidency(region)?.residentBytes ?? 0;
+    for (const { words } of region.ranges) for (let page = 1; page <= 1024; page++) words[page * 1024] = 1;
+    const grown = (readResidency(region)?.residentBytes ?? 0) - before;
+    expect(grown).toBeGreaterThanOrEqual(8 * MiB);
+    // the kernel counts by mapping, and one that touches ours may be of somebody else
+    expect(grown).toBeLessThan(10 * MiB);
+    expect(readResidency(region)?.pageSize).toBe(4096);
+  });
+
+  it('is unknown without the addon, which knows the addresses', async () => {
+    const code = `import { readResidency } from '${residencyUrl}'; console.log(String(readResidency({ ranges: [] })) === 'undefined');`;
+    expect(await withoutAddon(code)).toBe(true);
+  });
+});
+
+describe('errnoName', () => {
+  it('names what this system knows, and numbers the rest', () => {
+    expect([errnoName(12), errnoName(28), errnoName(99_999)]).toEqual(['ENOMEM', 'ENOSPC', 'errno 99999']);
+  });
+});

@@ -1,0 +1,103 @@
+/** Where everything lies in a region: in order, apart from each other, and each contended word in a line of its own. */
+import { fc, test as prop } from '@fast-check/vitest';
+import { describe, expect, it } from 'vitest';
+import {
+  controlLine,
+  controlWord,
+  type RegionLayout,
+  rangeLine,
+  rangeWord,
+  regionLayout,
+} from '../../dist/src/region/layout.js';
+
+const MiB = 2 ** 20;
+
+interface Size {
+  readonly pages: number;
+  readonly chunks: number;
+}
+
+/** Byte offsets of every word that several threads write, chunk words aside: those are packed on purpose. */
+function contendedBytes(layout: RegionLayout, ranges: number): number[] {
+  const controls = (Object.keys(controlLine) as (keyof typeof controlLine)[]).map((name) => controlWord(layout, name));
+  const cursors = Array.from({ length: ranges }, (_, range) =>
+    (Object.keys(rangeLine) as (keyof typeof rangeLine)[]).map((name) => rangeWord(layout, range, name)),
+  ).flat();
+  return [...controls, ...cursors].map((word) => word * 4);
+}
+
+const anySizes = fc.array(
+  fc.record<Size>({ pages: fc.integer({ min: 1, max: 2 ** 28 }), chunks: fc.integer({ min: 1, max: 524_288 }) }),
+  { maxLength: 40 },
+);
+
+describe('the layout of a region', () => {
+  it('of one range of one page puts each part behind the one before', () => {
+    expect(regionLayout([{ pages: 1, chunks: 1 }])).toEqual({
+      rangeTable: 4096,
+      control: 4352,
+      rangeWords: 4864,
+      owners: 4992,
+      chunkWords: 136_064,
+      controlSizeBytes: 136_128,
+      data: [2 * MiB],
+      totalSizeBytes: 4 * MiB,
+    });
+  });
+
+  it.each([
+    [16, 136_128],
+    [17, 136_192],
+  ])('rounds the chunk words up to whole lines (%i chunks end at byte %i)', (chunks, controlSizeBytes) => {
+    expect(regionLayout([{ pages: 1, chunks }]).controlSizeBytes).toBe(controlSizeBytes);
+  });
+
+  it.each([
+    [32_767, 4],
+    [32_768, 4],
+    [32_769, 6],
+  ])(
+    'gives a section of descriptors 2 MiB, and what begins the next one 2 MiB more (%i pages: next at %i MiB)',
+    (pages, next) => {
+      const sizes = [
+        { pages, chunks: 1 },
+        { pages: 1, chunks: 1 },
+      ];
+      expect(regionLayout(sizes).data).toEqual([2 * MiB, next * MiB]);
+    },
+  );
+
+  it('is exact for eight ranges of 1 TiB', () => {
+    const sizes = Array.from({ length: 8 }, () => ({ pages: 2 ** 28, chunks: 1024 }));
+    const { data, totalSizeBytes } = regionLayout(sizes);
+    expect(data).toEqual(sizes.map((_, range) => 2 * MiB + range * 2 ** 34));
+    expect(totalSizeBytes).toBe(2 * MiB + 2 ** 37);
+  });
+
+  prop.prop([anySizes])('keeps its parts in order and apart, whatever the ranges', (sizes) => {
+    const { data, totalSizeBytes, ...layout } = regionLayout(sizes);
+    const chunks = sizes.reduce((sum, size) => sum + size.chunks, 0);
+    expect(layout.rangeTable).toBe(4096);
+    expect(layout.control).toBe(layout.rangeTable + sizes.length * 256);
+    expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 3 * 64);
+    expect(layout.owners).toBeGreaterThanOrEqual(layout.rangeWords + sizes.length * 2 * 64);
+    expect(layout.chunkWords).toBe(layout.owners + 1024 * 128);
+    expect(layout.controlSizeBytes).toBeGreaterThanOrEqual(layout.chunkWords + chunks * 4);
+    let behind = layout.controlSizeBytes;
+    for (const [range, start] of data.entries()) {
+      expect(start).toBeGreaterThanOrEqual(behind);
+      expect(start % (2 * MiB)).toBe(0);
+      behind = start + (sizes[range]?.pages ?? 0) * 64;
+    }
+    expect(totalSizeBytes).toBeGreaterThanOrEqual(behind);
+    expect(totalSizeBytes - behind).toBeLessThan(2 * MiB);
+  });
+
+  prop.prop([anySizes])('gives every contended word a line of its own, inside its part', (sizes) => {
+    const layout = regionLayout(sizes);
+    const bytes = contendedBytes(layout, sizes.length);
+    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(3 + 2 * sizes.length);
+    expect(bytes.every((byte) => byte >= layout.control && byte < layout.owners)).toBe(true);
+    for (const part of [layout.control, layout.rangeWords, layout.owners, layout.chunkWords]) expect(part % 64).toBe(0);
+  });
+});
