@@ -30,7 +30,8 @@ export function headerText({ descriptorSizeBytes, descriptorLanes, descriptorFie
   const identifier = (/** @type {string} */ name) => (cppKeywords.has(name) ? `${name}_` : name);
   return [
     '// GENERATED from src/descriptor/layout.ts by .setup/generate-header.mjs: change the table there, then `npm run build`.',
-    '// clang-format off: a generator writes this, and one field a line reads best in a diff.',
+    '// One field a line reads best in a diff.',
+    '// clang-format off',
     '#pragma once',
     '',
     '#include <array>',

@@ -126,13 +126,9 @@ const addon = {
   stamp: 'build/.setup.json',
   files: (root) =>
     listFiles(root, ['native', 'binding.gyp'], ['.cc', '.h']).filter((file) => !file.startsWith('native/test/')),
-  // The obstacles are looked up at every start as long as there are some, so that a compiler that was installed is used.
-  facts: (root) => ({
-    node: process.version,
-    platform: process.platform,
-    arch: process.arch,
-    obstacles: addonObstacles(root),
-  }),
+  // Not the version of Node.js: one Node-API binary serves them all. The obstacles are looked up at every start as long as
+  // there are some, so that a compiler that was installed is used.
+  facts: (root) => ({ platform: process.platform, arch: process.arch, obstacles: addonObstacles(root) }),
   // Without it everything but files and tuning works, so that not having it is complete, too, if it was told.
   isComplete: () => true,
   async run(root, log) {
@@ -141,8 +137,7 @@ const addon = {
     const obstacles = addonObstacles(root);
     if (obstacles.length > 0) {
       const what = obstacles[0] === onlyLinux ? 'it needs Linux' : `${obstacles.join(', ')} not found`;
-      const advice = obstacles[0] === onlyLinux ? '' : ' (on Debian: apt-get install g++ make python3)';
-      log(`the native addon is not built: ${what}${advice}; the JavaScript kernel does its work`);
+      log(`the native addon is not built: ${what}; the JavaScript kernel does its work`);
       return;
     }
     log('building the native addon…');

@@ -1,5 +1,5 @@
 /** Finds npm, node-gyp, headers and a compiler on this machine, and runs them; nothing here goes to stdout or the network. */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
@@ -61,11 +61,32 @@ function firstPresent(paths) {
   return paths.find((path) => path !== undefined && path !== '' && existsSync(path));
 }
 
-/** Folders that npm may lie in: where distributions and installers put it. */
+/**
+ * Where a program is that the shell would run.
+ * @param {string} program
+ * @returns {string | undefined}
+ */
+function inPath(program) {
+  const folders = program.includes('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter);
+  return folders
+    .map((folder) => join(folder, program))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** Folders that npm may lie in: the one that runs us, and where distributions and installers put it. */
 function npmFolders() {
-  const { npm_execpath: npmCli } = process.env;
+  const { npm_execpath: running } = process.env;
+  const installed = inPath('npm');
+  const programs = [running, installed && realpathSync(installed)];
   return [
-    ...(npmCli?.endsWith('npm-cli.js') ? [dirname(dirname(npmCli))] : []),
+    ...programs.flatMap((program) => (program?.endsWith('npm-cli.js') ? [dirname(dirname(program))] : [])),
     join(nodePrefix, 'lib/node_modules/npm'),
     join(nodePrefix, 'share/nodejs/npm'),
   ];
@@ -113,30 +134,18 @@ export function findHeaders() {
   );
 }
 
-/** @param {string} program */
-function isInPath(program) {
-  if (program.includes('/')) return existsSync(program);
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /**
- * What the addon cannot be built without and what is not here, by the names to show. Cheap: it looks and starts nothing.
+ * What the addon cannot be built without and what is not here, as a person should read it. Cheap: it looks and starts nothing.
  * @returns {string[]}
  */
 export function missingBuildTools() {
   // CXX may hold options behind the program: "ccache g++".
   const compiler = process.env['CXX']?.trim().split(/\s+/)[0] || 'g++';
   const python = process.env['npm_config_python'] || process.env['PYTHON'] || 'python3';
+  const programs = [compiler, 'make', python].filter((program) => inPath(program) === undefined);
   return [
-    ...[compiler, 'make', python].filter((program) => !isInPath(program)),
-    ...(findHeaders() ? [] : ['the headers of Node.js']),
+    ...(programs.length > 0 ? [`${programs.join(', ')} (on Debian: apt-get install g++ make python3)`] : []),
+    ...(findHeaders() ? [] : ['the headers of Node.js (npm_config_nodedir may name where include/node is)']),
     ...(findNodeGyp() ? [] : ['node-gyp (comes with npm)']),
   ];
 }

@@ -36,6 +36,7 @@ export class Background {
   readonly #claimant: Claimant;
   readonly #nodes: readonly { nid: number; pool: NodePool }[];
   #drains: Drain[] = [];
+  #starting = false;
 
   constructor(claimant: Claimant, nodes: readonly NodeThreads[]) {
     this.#claimant = claimant;
@@ -45,17 +46,23 @@ export class Background {
     this.threads = this.#nodes.reduce((sum, { pool }) => sum + pool.threads, 0);
   }
 
-  /** Whether a drain is at work. */
+  /** Whether a drain is at work, or about to be. */
   get active(): boolean {
-    return this.#drains.some(({ running }) => running);
+    return this.#starting || this.#drains.some(({ running }) => running);
   }
 
   /**
-   * Starts a drain on every thread and does not wait for them.
+   * Starts a drain on every thread, in the next turn of the event loop, and does not wait for them.
    * @returns resolves when one of them saw everything done, or all were cancelled; rejects with WORKERS_FAILED when no
    * thread could be kept alive.
    */
-  start(): Promise<DrainOutcome> {
+  async start(): Promise<DrainOutcome> {
+    this.#starting = true;
+    // Creating threads takes a millisecond each, and what they load competes for the CPUs: the one who opened the memmap has
+    // the turn first, for the fault that it most often opened it for.
+    await new Promise(setImmediate);
+    this.#starting = false;
+    if (isStopped(this.#claimant.region)) return 'cancelled';
     this.#drains = this.#nodes.flatMap(({ nid, pool }) =>
       Array.from({ length: pool.threads }, () => new Drain(this.#claimant.region, nid, pool, (error) => this.#died(nid, error))),
     );

@@ -65,7 +65,7 @@ export function addonState(): AddonState {
 
 /** The native init kernel, or undefined without the addon. */
 export const nativeKernel: InitKernel | undefined = addon && {
-  storePath: 'native-u64',
+  storePath: 'native-plain',
   fill: addon.fill,
   check: addon.check,
   firstDifference: addon.firstDifference,

@@ -51,7 +51,16 @@ export const defaults: Readonly<Required<Pick<OpenOptions, 'backing' | 'policy' 
   profile: defaultProfile,
 });
 
-const threadsPerNodeMax = 1024;
+/** An option that is a number. */
+type NumberOption = 'slots' | 'indexWord' | 'threadsPerNode' | 'chunkPages';
+
+/** Bounds of the options that are numbers, both inclusive, told once. */
+export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: number]>> = {
+  slots: [1, pfnLimit],
+  indexWord: [0, descriptorSizeBytes / Uint32Array.BYTES_PER_ELEMENT - 1],
+  threadsPerNode: [0, 1024],
+  chunkPages: [1, rangePagesMax],
+};
 
 const known: ReadonlySet<string> = new Set([
   'topology',
@@ -76,8 +85,8 @@ export function checkOptions(options: OpenOptions): Settings {
     table: checkTable(options),
     backing: oneOf('backing', backing, backingNames),
     policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
-    threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode, 0, threadsPerNodeMax),
-    chunkPages: wholeNumber('chunkPages', options.chunkPages, 1, rangePagesMax),
+    threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode),
+    chunkPages: wholeNumber('chunkPages', options.chunkPages),
     profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
     signal,
     // last: it may have to read the machine
@@ -89,7 +98,7 @@ function checkTopology(options: OpenOptions): Topology {
   const { topology, slots } = options;
   if (slots !== undefined) {
     if (topology !== undefined) throw new TypeError('give either topology or slots, not both');
-    return tableTopology(wholeNumber('slots', slots, 1, pfnLimit) as number);
+    return tableTopology(wholeNumber('slots', slots) as number);
   }
   if (topology === undefined) return detect();
   if (typeof topology === 'string') return simulate(topology, readAllowedCpus());
@@ -119,7 +128,7 @@ function checkTable({ slots, template, indexWord }: OpenOptions): TableRecords |
   if (template !== undefined && (!(template instanceof Uint8Array) || template.length !== descriptorSizeBytes)) {
     throw new TypeError(`template must be a Uint8Array of ${descriptorSizeBytes} bytes`);
   }
-  const word = wholeNumber('indexWord', indexWord, 0, descriptorSizeBytes / 4 - 1);
+  const word = wholeNumber('indexWord', indexWord);
   if (word !== undefined && slots > 2 ** 32) {
     throw new RangeError('with indexWord a table has at most 2^32 slots: a word holds no larger number');
   }
@@ -131,7 +140,8 @@ function oneOf<T extends string>(name: string, value: T, choices: readonly T[]):
   throw new TypeError(`${name} must be ${choices.join(' or ')}, not ${String(value)}`);
 }
 
-function wholeNumber(name: string, value: number | undefined, min: number, max: number): number | undefined {
+function wholeNumber(name: NumberOption, value: number | undefined): number | undefined {
+  const [min, max] = bounds[name];
   if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return value;
   throw new RangeError(`${name} must be a whole number from ${min} to ${max}, not ${String(value)}`);
 }

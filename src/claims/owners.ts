@@ -137,9 +137,10 @@ export class OwnerTable {
     // acquire: pairs with the stores in #take; the claim that we saw was made after them
     const word = Atomics.load(this.#words, at);
     if (tagOf(slotOf(tag), word) !== tag) return true; // the slot went to someone else
-    if (lifeOf(word) === life.reaping) return true; // somebody saw it before us
-    // EMPTY: the owner left, or was reaped, and has no claims any more: the chunk word has changed, look again.
-    return lifeOf(word) === life.alive && this.#isAliveSlotDead(at, word);
+    // REAPING: somebody saw it before us. EMPTY: it left or was reaped and writes no more; its claim is gone already, or
+    // should be, and the exchange in ChunkMap.release finds out which.
+    if (lifeOf(word) !== life.alive) return lifeOf(word) !== life.joining;
+    return this.#isAliveSlotDead(at, word);
   }
 
   /**

@@ -4,7 +4,7 @@ import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
 import { type InitReport, type MachineOptions, measureInit } from '../observe/measure.ts';
 import { formatReport } from '../observe/report.ts';
-import { defaults } from '../options.ts';
+import { bounds, defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
 import { policies, type PolicyName } from '../policy/policy.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
@@ -27,19 +27,18 @@ interface InitFlags {
   json?: boolean;
 }
 
-function wholeNumber(text: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number of 0 or more.');
-  return value;
-}
-
 /** Faults are kept in memory to sort their latencies. */
 const faultsMax = 10_000_000;
+/** Seeds have 32 bits. */
+const seedMax: number = 2 ** 32 - 1;
 
-function faultCount(text: string): number {
-  const value = wholeNumber(text);
-  if (value > faultsMax) throw new InvalidArgumentError(`It must be at most ${faultsMax}.`);
-  return value;
+/** Reads a whole number within bounds, which are checked here so that what is typed wrong is told as such. */
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
 }
 
 /** Defines the command. */
@@ -60,10 +59,10 @@ export function initCommand(): Command {
     .addOption(
       new Option('--policy <NAME>', 'when chunks are initialized').choices(Object.keys(policies)).default(defaults.policy),
     )
-    .option('--threads <N>', 'worker threads per node (default: one per CPU of the node)', wholeNumber)
-    .option('--faults <N>', 'random foreground faults while the background runs', faultCount, 0)
-    .option('--seed <N>', 'seed of the random faults', wholeNumber, 1)
-    .option('--chunk-pages <N>', 'pages in a chunk (default: 1/1024 of each range)', wholeNumber)
+    .option('--threads <N>', 'worker threads per node (default: one per CPU of the node)', wholeNumber(...bounds.threadsPerNode))
+    .option('--faults <N>', 'random foreground faults while the background runs', wholeNumber(0, faultsMax), 0)
+    .option('--seed <N>', 'seed of the random faults', wholeNumber(0, seedMax), 1)
+    .option('--chunk-pages <N>', 'pages in a chunk (default: 1/1024 of each range)', wholeNumber(...bounds.chunkPages))
     .addOption(
       new Option('--profile <NAME>', 'the kernel whose descriptors are written')
         .choices(Object.keys(profiles))

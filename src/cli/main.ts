@@ -27,6 +27,14 @@ function program(): Command {
     .addCommand(initCommand().exitOverride());
 }
 
+/** An error in one line. Names of files may hold anything: what would break the line or move the cursor is made harmless. */
+function oneLine({ code, message }: NodeJS.ErrnoException | VmemmapError): string {
+  const lines = message.split('\n');
+  // its last three lines show the place in the memory map, which the first one names by line and column
+  const told = code === 'IOMEM_SYNTAX' ? lines.slice(0, -3) : lines;
+  return told.join('\n').replace(/\p{Cc}/gu, '?');
+}
+
 /** Tells an error on stderr and returns the exit status that goes with it. */
 function tell(error: unknown): number {
   // commander has told its own errors already; asking for help or the version is no failure
@@ -34,17 +42,22 @@ function tell(error: unknown): number {
   if (error instanceof VmemmapError) {
     const isUsage = error.code === 'SPEC_SYNTAX';
     // one line for what failed; what was typed wrong is pointed at in the lines below
-    const text = isUsage ? error.message : error.message.split('\n')[0];
-    process.stderr.write(`vmemmap: ${error.code}: ${text}\n`);
+    process.stderr.write(`vmemmap: ${error.code}: ${isUsage ? error.message : oneLine(error)}\n`);
     return isUsage ? exitStatus.wrongUsage : exitStatus.failed;
-  }
-  if (error instanceof TypeError || error instanceof RangeError) {
-    process.stderr.write(`vmemmap: USAGE: ${error.message}\n`);
-    return exitStatus.wrongUsage;
   }
   process.stderr.write(`vmemmap: INTERNAL: ${error instanceof Error ? error.stack : String(error)}\n`);
   return exitStatus.failed;
 }
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // a reader that went away (`| head`) wants no more words
+  if (error.code !== 'EPIPE') {
+    process.stderr.write(`vmemmap: OUTPUT: the report could not be written: ${oneLine(error)}; write it elsewhere\n`);
+  }
+  process.exitCode = exitStatus.failed;
+});
+// nobody is left to be told
+process.stderr.on('error', () => {});
 
 const words: readonly string[] = process.argv.slice(2);
 try {

@@ -1,11 +1,10 @@
 /** Tests of detection: on made machines, from captured maps, and on the machine that runs the tests against its kernel. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { detect, fromIomemFile, readAllowedCpus } from '../../dist/src/physical/detect.js';
-import { parseIomem } from '../../dist/src/physical/iomem.js';
 import { planRanges, zoneNames, zoneSpans } from '../../dist/src/physical/zones.js';
+import { presentOfKernel, reasonNotToCompare } from '../support/zoneinfo.ts';
 import { refusalOf } from './errors.ts';
 import { makeTree, sysfsFiles } from './made-tree.ts';
 
@@ -284,40 +283,13 @@ describe('the CPUs of this process', () => {
   });
 });
 
-/** Why this machine cannot be compared with its kernel; empty when it can. */
-function reasonToSkip(): string {
-  try {
-    const text = readFileSync('/proc/iomem', 'utf8');
-    readFileSync('/proc/zoneinfo', 'utf8');
-    return parseIomem(text).addressesHidden ? '/proc/iomem shows its addresses only to root' : '';
-  } catch (error) {
-    return `/proc/iomem or /proc/zoneinfo cannot be read: ${String(error)}`;
-  }
-}
-
-/**
- * `present` by node and zone as /proc/zoneinfo prints it. Linux keeps it at 0 for the zone Device, so that zone is left out,
- * and RAM that is Movable counts as Normal: which RAM is movable is an administrator's choice, not the memory map's.
- */
-function presentOfKernel(zoneinfo: string): Map<string, number> {
-  const present = new Map<string, number>();
-  let zone = '';
-  for (const line of zoneinfo.split('\n')) {
-    const [, nid, name] = /^Node (\d+), zone +(\w+)/.exec(line) ?? [];
-    if (name !== undefined) zone = `node ${nid} ${name === 'Movable' ? 'Normal' : name}`;
-    const pages = Number(/^ +present +(\d+)/.exec(line)?.[1] ?? 0);
-    if (pages > 0 && !zone.endsWith('Device')) present.set(zone, (present.get(zone) ?? 0) + pages);
-  }
-  return present;
-}
-
-const skipped = reasonToSkip();
+const skipped = reasonNotToCompare();
 if (skipped !== '') process.stderr.write(`skipped, detection beside the kernel of this machine: ${skipped}\n`);
 
 it.skipIf(skipped !== '')(
   `on this machine detection finds the pages that the kernel has present, zone by zone ${skipped}`,
   () => {
-    const kernel = presentOfKernel(readFileSync('/proc/zoneinfo', 'utf8'));
+    const kernel = presentOfKernel();
     const spans = zoneSpans(planRanges(detect())).filter(({ zone }) => zoneNames[zone] !== 'Device');
     const ours = new Map(spans.map(({ nid, zone, presentPages }) => [`node ${nid} ${zoneNames[zone]}`, presentPages]));
     const table = [...new Set([...kernel.keys(), ...ours.keys()])].map(

@@ -198,7 +198,7 @@ describe('without what the addon needs', () => {
       const first = await clone.run('start', 'init');
       expect([first.status, first.stdout]).toEqual([5, 'init\n']);
       expect(first.stderr.trimEnd().split('\n').at(-1)).toBe(
-        `vmemmap: the native addon is not built: ${program} not found (on Debian: apt-get install g++ make python3); the JavaScript kernel does its work`,
+        `vmemmap: the native addon is not built: ${program} (on Debian: apt-get install g++ make python3) not found; the JavaScript kernel does its work`,
       );
       expect(await clone.run('start', 'init')).toEqual({ status: 5, stdout: 'init\n', stderr: '' });
       expect(clone.takeTools()).toEqual(['npm', 'tsc']);
