@@ -73,7 +73,10 @@ function median(numbers) {
 
 function commit() {
   try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   } catch {
     return 'unknown';
   }
@@ -85,7 +88,14 @@ function run() {
   const results = { background: [], ready: [] };
   for (let i = 0; i < trials; i++) {
     for (const kind of ['background', 'ready']) {
-      const args = [fileURLToPath(import.meta.url), '--trial', kind, '--slots', String(slots), ...(values.tiny ? ['--tiny'] : [])];
+      const args = [
+        fileURLToPath(import.meta.url),
+        '--trial',
+        kind,
+        '--slots',
+        String(slots),
+        ...(values.tiny ? ['--tiny'] : []),
+      ];
       results[kind].push(JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })));
     }
   }
@@ -112,11 +122,14 @@ function run() {
     return;
   }
   const lines = figures.map(
-    ({ name, unit, ours, peerValue }) => `  ${name.padEnd(26)} ${ours.toFixed(2).padStart(9)} ${unit}   ${peerValue.toFixed(2).padStart(9)} ${unit}`,
+    ({ name, unit, ours, peerValue }) =>
+      `  ${name.padEnd(26)} ${ours.toFixed(2).padStart(9)} ${unit}   ${peerValue.toFixed(2).padStart(9)} ${unit}`,
   );
   const head = `  ${''.padEnd(26)} ${'background'.padStart(12)}   ${'ready'.padStart(12)}`;
   const ready = `  everything ready after ${of('background', 'readyMs').toFixed(0)} ms`;
-  process.stdout.write(`Responsiveness of a service while its table is initialized\n${head}\n${lines.join('\n')}\n${ready}\n  ${conditions}\n`);
+  process.stdout.write(
+    `Responsiveness of a service while its table is initialized\n${head}\n${lines.join('\n')}\n${ready}\n  ${conditions}\n`,
+  );
 }
 
 if (values.trial) process.stdout.write(JSON.stringify(await trial(values.trial)));

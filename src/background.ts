@@ -64,7 +64,10 @@ export class Background {
     this.#starting = false;
     if (isStopped(this.#claimant.region)) return 'cancelled';
     this.#drains = this.#nodes.flatMap(({ nid, pool }) =>
-      Array.from({ length: pool.threads }, () => new Drain(this.#claimant.region, nid, pool, (error) => this.#died(nid, error))),
+      Array.from(
+        { length: pool.threads },
+        () => new Drain(this.#claimant.region, nid, pool, (error) => this.#died(nid, error)),
+      ),
     );
     return this.#firstDone(this.#drains.map(({ done }) => done));
   }
@@ -161,7 +164,8 @@ class Drain {
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       this.#started = startedWord();
       try {
-        return expectReply<DrainReply>(await pool.run({ kind: 'drain', handle: region.handle, nid }, this.#started)).outcome;
+        return expectReply<DrainReply>(await pool.run({ kind: 'drain', handle: region.handle, nid }, this.#started))
+          .outcome;
       } catch (error) {
         onDeath(error);
         if (isStopped(region)) return 'cancelled';

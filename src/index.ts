@@ -11,7 +11,7 @@ export { Memmap, type MemmapHandle, type Stats, type SyncOptions } from './memma
 export { type AddonState, addonState } from './native.ts';
 export type { NodeProgress, Progress } from './observe/progress.ts';
 export type { VerifyResult } from './observe/verify.ts';
-export { type OpenOptions } from './options.ts';
+export type { OpenOptions } from './options.ts';
 export { detect, fromIomemFile } from './physical/detect.ts';
 export type { PfnExtent } from './physical/geometry.ts';
 export { simulate } from './physical/simulate.ts';

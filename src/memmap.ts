@@ -16,7 +16,7 @@ import { makePlan } from './plan.ts';
 import { type PolicyName, policies } from './policy/policy.ts';
 import type { BackingReport } from './region/backing.ts';
 import { Region, type RegionHandle, type RegionRange } from './region/region.ts';
-import { readResidency, type Residency } from './region/residency.ts';
+import { type Residency, readResidency } from './region/residency.ts';
 
 /** What `memmap.handle()` returns; clone it to any thread with postMessage or as workerData. */
 export type MemmapHandle = RegionHandle;
@@ -118,7 +118,9 @@ export class Memmap implements AsyncDisposable {
   #beginReady(): Promise<void> {
     this.#outcome = 'pending';
     const background = this.#background;
-    const done = background?.threads ? Promise.race([this.#allSettled(), this.#drained(background)]) : this.#allSettled();
+    const done = background?.threads
+      ? Promise.race([this.#allSettled(), this.#drained(background)])
+      : this.#allSettled();
     const ready = done.then(
       () => {
         this.#outcome = 'ready';
@@ -185,9 +187,7 @@ export class Memmap implements AsyncDisposable {
     const expired = new VmemmapError('SYNC_TIMEOUT', `not everything was initialized within ${timeout} ms; sync again`);
     // a timer of its own, so that the event loop lives while somebody waits
     const timer =
-      timeout === undefined
-        ? setInterval(() => {}, lookAroundMs)
-        : setTimeout(() => limits.abort(expired), timeout);
+      timeout === undefined ? setInterval(() => {}, lookAroundMs) : setTimeout(() => limits.abort(expired), timeout);
     const forward = (): void => limits.abort(signal?.reason);
     signal?.addEventListener('abort', forward, { once: true });
     try {
@@ -244,9 +244,11 @@ export class Memmap implements AsyncDisposable {
    */
   grow(nid: number, pages: number): PfnExtent | undefined {
     const policy = policies[this.policy];
-    if (!policy.grow) throw new TypeError(`grow belongs to the boot policy; this memmap was opened with ${this.policy}`);
+    if (!policy.grow)
+      throw new TypeError(`grow belongs to the boot policy; this memmap was opened with ${this.policy}`);
     if (!this.ranges.some((range) => range.nid === nid)) throw new RangeError(`node ${nid} has no memory here`);
-    if (!Number.isSafeInteger(pages) || pages < 1) throw new RangeError(`pages must be a whole number above 0, not ${pages}`);
+    if (!Number.isSafeInteger(pages) || pages < 1)
+      throw new RangeError(`pages must be a whole number above 0, not ${pages}`);
     return policy.grow(this.#faults, this.#region, nid, pages);
   }
 

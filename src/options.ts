@@ -1,12 +1,12 @@
 /** What `open` may be told: one table of defaults, and every option checked where it comes in. */
 import { defaultProfile, type ProfileName, profiles } from './descriptor/profiles.ts';
+import { detect, readAllowedCpus } from './physical/detect.ts';
 import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
 import { simulate } from './physical/simulate.ts';
 import type { Topology } from './physical/topology.ts';
 import type { TableRecords } from './plan.ts';
 import { type PolicyName, policies } from './policy/policy.ts';
 import { type BackingName, backingNames } from './region/backing.ts';
-import { detect, readAllowedCpus } from './physical/detect.ts';
 
 /** Options of `Memmap.open`; all may be left out. */
 export interface OpenOptions {
@@ -132,7 +132,10 @@ function checkTable({ slots, template, indexWord }: OpenOptions): TableRecords |
   if (word !== undefined && slots > 2 ** 32) {
     throw new RangeError('with indexWord a table has at most 2^32 slots: a word holds no larger number');
   }
-  return { template: template ?? new Uint8Array(descriptorSizeBytes), ...(word === undefined ? {} : { indexWord: word }) };
+  return {
+    template: template ?? new Uint8Array(descriptorSizeBytes),
+    ...(word === undefined ? {} : { indexWord: word }),
+  };
 }
 
 function oneOf<T extends string>(name: string, value: T, choices: readonly T[]): T {

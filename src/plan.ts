@@ -1,6 +1,6 @@
 /** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
 import { type Pattern, pagePattern, tablePattern } from './descriptor/pattern.ts';
-import { profiles, type ProfileName } from './descriptor/profiles.ts';
+import { type ProfileName, profiles } from './descriptor/profiles.ts';
 import { type ChunkGeometry, chunkGeometry } from './physical/geometry.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
 import { planRanges } from './physical/zones.ts';
@@ -42,9 +42,7 @@ export function makePlan(
     zone: range.zone,
     kind: range.kind,
     pgmap: range.pgmap ?? 0,
-    pattern: table
-      ? tablePattern(table.template, table.indexWord, range.startPfn)
-      : pagePattern(profile, range),
+    pattern: table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range),
   }));
   return { ranges, profileId: table ? 0 : profile.id };
 }

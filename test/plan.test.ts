@@ -94,8 +94,8 @@ describe('the chunks of a plan', () => {
 
   it('begin anew where memory is cut at 1 TiB', () => {
     expect(cutOf(machine(ram(159, TiB + 1)))).toEqual([
-      [159, TiB + 159, 262_656, 1023],
-      [TiB + 159, TiB + 160, 512, 1],
+      [159, TiB, 262_144, 1024],
+      [TiB, TiB + 160, 512, 1],
     ]);
   });
 });

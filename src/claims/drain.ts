@@ -1,7 +1,8 @@
 /** The drain: what a background worker does until nothing is left. */
+
+import type { Region, RegionRange } from '../region/region.ts';
 import { isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
-import type { Region, RegionRange } from '../region/region.ts';
 
 /** `complete`: every chunk of the region is initialized or failed. `cancelled`: the region was cancelled or closed first. */
 export type DrainOutcome = 'complete' | 'cancelled';
@@ -69,7 +70,8 @@ function mayGoOn({ region }: Claimant): boolean {
 export function isStopped(region: Region): boolean {
   // acquire: pairs with the stores in setWord; a word that is seen one chunk late does no harm
   return (
-    Atomics.load(region.control, region.word('cancel')) === 1 || Atomics.load(region.control, region.word('closed')) === 1
+    Atomics.load(region.control, region.word('cancel')) === 1 ||
+    Atomics.load(region.control, region.word('closed')) === 1
   );
 }
 

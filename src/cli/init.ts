@@ -1,14 +1,14 @@
 /** `vmemmap init`: reads or simulates a machine, builds its memmap, faults meanwhile, verifies, and reports. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { ProfileName } from '../descriptor/profiles.ts';
 import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
 import { type InitReport, type MachineOptions, measureInit } from '../observe/measure.ts';
 import { formatReport } from '../observe/report.ts';
 import { bounds, defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
-import { policies, type PolicyName } from '../policy/policy.ts';
+import { type PolicyName, policies } from '../policy/policy.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
-import type { ProfileName } from '../descriptor/profiles.ts';
 import { Bars } from './bars.ts';
 
 interface InitFlags {
@@ -45,9 +45,13 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 export function initCommand(): Command {
   return new Command('init')
     .description('build the memmap of a machine, and tell how it went')
-    .addOption(new Option('--detect', "read this machine's own memory map (the default)").conflicts(['simulate', 'iomem']))
     .addOption(
-      new Option('--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each').conflicts(['iomem']),
+      new Option('--detect', "read this machine's own memory map (the default)").conflicts(['simulate', 'iomem']),
+    )
+    .addOption(
+      new Option('--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each').conflicts([
+        'iomem',
+      ]),
     )
     .addOption(new Option('--iomem <FILE>', 'a machine from a file in the format of /proc/iomem'))
     .addOption(
@@ -57,9 +61,15 @@ export function initCommand(): Command {
     )
     .option('--file <PATH>', 'the file or device of the backings file and devdax')
     .addOption(
-      new Option('--policy <NAME>', 'when chunks are initialized').choices(Object.keys(policies)).default(defaults.policy),
+      new Option('--policy <NAME>', 'when chunks are initialized')
+        .choices(Object.keys(policies))
+        .default(defaults.policy),
     )
-    .option('--threads <N>', 'worker threads per node (default: one per CPU of the node)', wholeNumber(...bounds.threadsPerNode))
+    .option(
+      '--threads <N>',
+      'worker threads per node (default: one per CPU of the node)',
+      wholeNumber(...bounds.threadsPerNode),
+    )
     .option('--faults <N>', 'random foreground faults while the background runs', wholeNumber(0, faultsMax), 0)
     .option('--seed <N>', 'seed of the random faults', wholeNumber(0, seedMax), 1)
     .option('--chunk-pages <N>', 'pages in a chunk (default: 1/1024 of each range)', wholeNumber(...bounds.chunkPages))
@@ -88,7 +98,12 @@ function openOptions(flags: InitFlags, signal: AbortSignal): MachineOptions {
       { received: flags.backing },
     );
   }
-  const options: MachineOptions = { backing: backing as BackingName, policy: flags.policy, profile: flags.profile, signal };
+  const options: MachineOptions = {
+    backing: backing as BackingName,
+    policy: flags.policy,
+    profile: flags.profile,
+    signal,
+  };
   if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
   if (flags.simulate !== undefined) options.topology = flags.simulate;

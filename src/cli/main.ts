@@ -19,7 +19,9 @@ function version(): string {
 /** Builds the command line. */
 function program(): Command {
   return new Command('vmemmap')
-    .description("Linux's memmap in user space: every page descriptor of a machine, initialized in parallel, any usable at once")
+    .description(
+      "Linux's memmap in user space: every page descriptor of a machine, initialized in parallel, any usable at once",
+    )
     .version(version())
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })

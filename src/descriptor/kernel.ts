@@ -25,10 +25,22 @@ const blockDescriptors = 64;
 const two32 = 2 ** 32;
 
 function fillConstant(words: Uint32Array, at: number, count: number, p: Uint32Array): void {
-  const w0 = p[0] as number, w1 = p[1] as number, w2 = p[2] as number, w3 = p[3] as number;
-  const w4 = p[4] as number, w5 = p[5] as number, w6 = p[6] as number, w7 = p[7] as number;
-  const w8 = p[8] as number, w9 = p[9] as number, w10 = p[10] as number, w11 = p[11] as number;
-  const w12 = p[12] as number, w13 = p[13] as number, w14 = p[14] as number, w15 = p[15] as number;
+  const w0 = p[0] as number,
+    w1 = p[1] as number,
+    w2 = p[2] as number,
+    w3 = p[3] as number;
+  const w4 = p[4] as number,
+    w5 = p[5] as number,
+    w6 = p[6] as number,
+    w7 = p[7] as number;
+  const w8 = p[8] as number,
+    w9 = p[9] as number,
+    w10 = p[10] as number,
+    w11 = p[11] as number;
+  const w12 = p[12] as number,
+    w13 = p[13] as number,
+    w14 = p[14] as number,
+    w15 = p[15] as number;
   const end = at + count * descriptorWords;
   for (let o = at; o < end; o += descriptorWords) {
     words[o] = w0;

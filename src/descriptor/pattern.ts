@@ -3,7 +3,7 @@
  * Descriptor number i of a range is `template[lane] + step[lane] × i` in every lane, modulo 2^64. The step is zero but for
  * self-pointers and slot numbers, so that initializing is copying.
  */
-import { type PfnExtent } from '../physical/geometry.ts';
+import type { PfnExtent } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
 import { descriptorFields, descriptorLanes, descriptorWords, fieldOffset, patternWords } from './layout.ts';
 import { fieldMask, type KernelProfile, placeBits, selfPointerStep } from './profiles.ts';

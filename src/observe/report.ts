@@ -40,7 +40,9 @@ function table(head: readonly string[], rows: readonly (readonly string[])[], ri
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
   return [head, ...rows].map((row) =>
     row
-      .map((cell, column) => (right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .map((cell, column) =>
+        right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+      )
       .join('  ')
       .trimEnd(),
   );
@@ -48,7 +50,18 @@ function table(head: readonly string[], rows: readonly (readonly string[])[], ri
 
 /** The ranges by node and zone. */
 function rangeLines(ranges: readonly RangeReport[]): string[] {
-  const head = ['node', 'zone', 'kind', 'first pfn', 'last pfn', 'pages', 'memory', 'descriptors', 'chunks', 'pages/chunk'];
+  const head = [
+    'node',
+    'zone',
+    'kind',
+    'first pfn',
+    'last pfn',
+    'pages',
+    'memory',
+    'descriptors',
+    'chunks',
+    'pages/chunk',
+  ];
   const rows = ranges.map((range) => [
     String(range.nid),
     range.zone,

@@ -37,7 +37,8 @@ export const boot: Policy = {
         faults.settleExtent(startPfn, endPfn);
         // acquire-release: of several threads one gets the run, the others try the next one
         const next = endPfn - range.startPfn;
-        if (Atomics.compareExchange(region.control, range.growCursor, taken, next) === taken) return { startPfn, endPfn };
+        if (Atomics.compareExchange(region.control, range.growCursor, taken, next) === taken)
+          return { startPfn, endPfn };
       }
     }
     return undefined;

@@ -88,7 +88,9 @@ function allocate(sizeBytes: number): SharedArrayBuffer {
     return new SharedArrayBuffer(sizeBytes);
   } catch (cause) {
     const gib = (sizeBytes / 2 ** 30).toFixed(1);
-    throw new VmemmapError('NO_MEMORY', `${gib} GiB of descriptors cannot be reserved; use a smaller machine`, { cause });
+    throw new VmemmapError('NO_MEMORY', `${gib} GiB of descriptors cannot be reserved; use a smaller machine`, {
+      cause,
+    });
   }
 }
 

@@ -175,7 +175,9 @@ export class Region {
       typeof handle.backing === 'object' &&
       handle.backing !== null;
     if (!sound) {
-      throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', { received: handle });
+      throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', {
+        received: handle,
+      });
     }
     return new Region(handle);
   }
@@ -207,6 +209,7 @@ function checkBuffers(handle: RegionHandle, layout: RegionLayout, sizes: readonl
 /** Whether a part of a handle, which may be anything, has room for so many bytes of descriptors. */
 function holds(part: Partial<DataBuffer> | null | undefined, sizeBytes: number): boolean {
   const { buffer, byteOffset = Number.NaN } = part ?? {};
-  const aligned = Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0;
+  const aligned =
+    Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0;
   return aligned && buffer instanceof SharedArrayBuffer && buffer.byteLength - byteOffset >= sizeBytes;
 }

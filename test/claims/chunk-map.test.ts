@@ -134,7 +134,9 @@ describe('what is not an edge changes nothing', () => {
 
 describe('initialized', () => {
   it('only READY is, not FREE, CLAIMED or FAILED, whatever their payload', () => {
-    const all = (['free', 'claimed', 'ready', 'failed'] as const).map((state) => isInitialized(inState[state]().load(chunk)));
+    const all = (['free', 'claimed', 'ready', 'failed'] as const).map((state) =>
+      isInitialized(inState[state]().load(chunk)),
+    );
     expect(all).toEqual([false, false, true, false]);
     const large = freshMap();
     large.claim(chunk, theirs);

@@ -205,7 +205,12 @@ describe('a chunk that cannot be written', () => {
 
   it('because the code threw is free again, and the error reaches the caller', () => {
     const { region, range } = setUp();
-    const broken = { ...jsKernel, fill: (): number => { throw new Error('defect'); } };
+    const broken = {
+      ...jsKernel,
+      fill: (): number => {
+        throw new Error('defect');
+      },
+    };
     const claimant = new Claimant(region, { kernel: broken });
     expect(() => claimant.settle(range, chunk)).toThrow('defect');
     expect(stateOf(claimant.chunks.load(chunk))).toBe('free');

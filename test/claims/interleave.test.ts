@@ -8,7 +8,7 @@ import type { Claimant } from '../../dist/src/claims/claimant.js';
 import { Faults } from '../../dist/src/claims/fault.js';
 import { seededRandom } from '../../dist/src/observe/random.js';
 import { verifyChunk } from '../../dist/src/observe/verify.js';
-import { policies, type PolicyName } from '../../dist/src/policy/policy.js';
+import { type PolicyName, policies } from '../../dist/src/policy/policy.js';
 import type { Region } from '../../dist/src/region/region.js';
 import { countingKernel, ram, scripted, smallRegion } from '../support/regions.js';
 
@@ -96,7 +96,8 @@ class Run {
   /** Does what is left, one after the other. */
   finish(): void {
     const { claimant } = this.#actors[0] as Actor;
-    for (const range of this.region.ranges) for (let chunk = 0; chunk < range.chunks; chunk++) claimant.settle(range, chunk);
+    for (const range of this.region.ranges)
+      for (let chunk = 0; chunk < range.chunks; chunk++) claimant.settle(range, chunk);
   }
 }
 
@@ -113,7 +114,9 @@ describe.each(['hotplug', 'boot'] as const)('policy %s', (policy) => {
       }
       const sorted = run.handedOut.toSorted((a, b) => a[0] - b[0]);
       for (let i = 1; i < sorted.length; i++) {
-        expect((sorted[i] as [number, number])[0], seeded).toBeGreaterThanOrEqual((sorted[i - 1] as [number, number])[1]);
+        expect((sorted[i] as [number, number])[0], seeded).toBeGreaterThanOrEqual(
+          (sorted[i - 1] as [number, number])[1],
+        );
       }
     }
   });
@@ -123,7 +126,10 @@ describe.each(['hotplug', 'boot'] as const)('policy %s', (policy) => {
       const run = new Run(42, policy);
       while (run.step());
       const { control, layout, chunks } = run.region;
-      return [Array.from(control.subarray(layout.chunkWords / 4, layout.chunkWords / 4 + chunks), isInitialized), run.handedOut];
+      return [
+        Array.from(control.subarray(layout.chunkWords / 4, layout.chunkWords / 4 + chunks), isInitialized),
+        run.handedOut,
+      ];
     };
     expect(play()).toEqual(play());
   });

@@ -23,7 +23,12 @@ function expectAllRight(region: Region): void {
 describe.each([1, 2, 3, 4, 5, 6])('seed %i', (seed) => {
   it('drains and faults of all orders write every chunk once', async () => {
     const region = smallRegion(memory);
-    const roles: Role[] = [{ kind: 'drain' }, { kind: 'drain', nid: 1 }, { kind: 'fault', count: 2000 }, { kind: 'fault', count: 2000 }];
+    const roles: Role[] = [
+      { kind: 'drain' },
+      { kind: 'drain', nid: 1 },
+      { kind: 'fault', count: 2000 },
+      { kind: 'fault', count: 2000 },
+    ];
     const crew = new Crew(region, roles, seed);
     crew.begin();
     const deeds = await crew.deeds();
@@ -40,7 +45,9 @@ describe.each([1, 2, 3, 4, 5, 6])('seed %i', (seed) => {
     crew.begin();
     const runs = (await crew.deeds()).flatMap((deed) => (deed as Deed).handedOut).sort((a, b) => a[0] - b[0]);
     const pages = runs.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i));
-    const all = memory.flatMap(({ startPfn, endPfn }) => Array.from({ length: endPfn - startPfn }, (_, i) => startPfn + i));
+    const all = memory.flatMap(({ startPfn, endPfn }) =>
+      Array.from({ length: endPfn - startPfn }, (_, i) => startPfn + i),
+    );
     expect(pages).toEqual(all);
     expect([...crew.counts]).toEqual(Array(region.chunks).fill(1));
     expectAllRight(region);
@@ -57,7 +64,9 @@ describe.each([false, true])('a thread that dies in the middle of a chunk (by it
       crew.begin();
       await crew.standstill();
       const claimant = new Claimant(region);
-      const stuck = Array.from({ length: region.chunks }, (_, chunk) => chunk).filter((chunk) => crew.counts[chunk] === 1).at(-1) as number;
+      const stuck = Array.from({ length: region.chunks }, (_, chunk) => chunk)
+        .filter((chunk) => crew.counts[chunk] === 1)
+        .at(-1) as number;
       if (!exit) {
         // while it lives nobody takes the chunk from it: whoever faults it gives up after the bound
         const range = region.ranges.findLast(({ firstChunk }) => firstChunk <= stuck) as Region['ranges'][number];

@@ -9,7 +9,12 @@ afterAll(() => Promise.all(opened.map((memmap) => memmap.close())));
 /** No background: what is initialized was faulted. Chunks of 1024 pages from pfn 512; a hole; another range off a pageblock. */
 async function open(): Promise<Memmap> {
   const memory = [ram(700, 5000), ram(10_000, 1), ram(20_000, 300_000)];
-  const memmap = await Memmap.open({ topology: machine(...memory), threadsPerNode: 0, chunkPages: 1024, backing: 'shared' });
+  const memmap = await Memmap.open({
+    topology: machine(...memory),
+    threadsPerNode: 0,
+    chunkPages: 1024,
+    backing: 'shared',
+  });
   opened.push(memmap);
   return memmap;
 }
@@ -17,8 +22,10 @@ async function open(): Promise<Memmap> {
 /** The initialized chunks of a range, by their first and last pfn. */
 function initialized(memmap: Memmap, rangeIndex = 0): [number, number][] {
   const range = memmap.ranges[rangeIndex] as Memmap['ranges'][number];
-  return Array.from({ length: range.chunks }, (_, chunk): [number, number] => [range.chunkStart(chunk), range.chunkEnd(chunk)])
-    .filter(([start]) => memmap.isInitialized(start));
+  return Array.from({ length: range.chunks }, (_, chunk): [number, number] => [
+    range.chunkStart(chunk),
+    range.chunkEnd(chunk),
+  ]).filter(([start]) => memmap.isInitialized(start));
 }
 
 describe('fault', () => {
@@ -28,14 +35,20 @@ describe('fault', () => {
     expect(initialized(memmap)).toEqual([[1536, 2560]]);
     expect(memmap.fault(2559)).toBe('ready');
     expect(memmap.fault(2560)).toBe('claimed');
-    expect(initialized(memmap)).toEqual([[1536, 2560], [2560, 3584]]);
+    expect(initialized(memmap)).toEqual([
+      [1536, 2560],
+      [2560, 3584],
+    ]);
   });
 
   it('reaches the short first and last chunk of a range', async () => {
     const memmap = await open();
     memmap.fault(700);
     memmap.fault(5699);
-    expect(initialized(memmap)).toEqual([[700, 1536], [5632, 5700]]);
+    expect(initialized(memmap)).toEqual([
+      [700, 1536],
+      [5632, 5700],
+    ]);
     expect(await memmap.verify()).toMatchObject({ checked: 836 + 68, wrong: 0 });
   });
 
@@ -51,7 +64,10 @@ describe('fault', () => {
   it('that straddles a chunk border initializes both chunks (the defect of 2018 did only the first)', async () => {
     const memmap = await open();
     expect(memmap.fault(2560 - 1, 9)).toBe('claimed');
-    expect(initialized(memmap)).toEqual([[1536, 2560], [2560, 3584]]);
+    expect(initialized(memmap)).toEqual([
+      [1536, 2560],
+      [2560, 3584],
+    ]);
   });
 
   it('whose last page is the last of a chunk leaves the next one alone', async () => {
@@ -88,7 +104,10 @@ describe('fault', () => {
   it('without blocking does the same', async () => {
     const memmap = await open();
     expect(await memmap.faultAsync(2559, 9)).toBe('claimed');
-    expect(initialized(memmap)).toEqual([[1536, 2560], [2560, 3584]]);
+    expect(initialized(memmap)).toEqual([
+      [1536, 2560],
+      [2560, 3584],
+    ]);
     expect(await memmap.faultAsync(2559, 9)).toBe('ready');
   });
 

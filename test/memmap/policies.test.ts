@@ -21,7 +21,13 @@ describe('boot', () => {
   it('has the first section of each node ready when open returns, and nothing else', async () => {
     await using memmap = await Memmap.open({ ...boot, threadsPerNode: 0 });
     const ready = (pfn: number): boolean => memmap.isInitialized(pfn);
-    expect([ready(1), ready(158), ready(256), ready(section - 1), ready(section)]).toEqual([true, true, true, true, false]);
+    expect([ready(1), ready(158), ready(256), ready(section - 1), ready(section)]).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
     const node1 = 5 * section;
     expect([ready(node1 + 512), ready(node1 + section - 1), ready(node1 + section)]).toEqual([true, true, false]);
     expect(memmap.progressNow().pagesReady).toBe(158 + section - 256 + section - 512);

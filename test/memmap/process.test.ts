@@ -6,7 +6,9 @@ const library = new URL('../../dist/src/index.js', import.meta.url).href;
 
 function run(code: string): { status: number | null; stdout: string; stderr: string } {
   const script = `import { Memmap } from ${JSON.stringify(library)};\n${code}`;
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
   return { status, stdout, stderr };
 }
 

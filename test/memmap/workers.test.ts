@@ -25,7 +25,11 @@ afterEach(async () => {
 
 /** Two nodes with two threads each, of which so many die. */
 function open(way: string, deaths: number): Promise<Memmap> {
-  Object.assign(process.env, { VMEMMAP_TEST_FOLDER: folder, VMEMMAP_TEST_DEATH: way, VMEMMAP_TEST_DEATHS: String(deaths) });
+  Object.assign(process.env, {
+    VMEMMAP_TEST_FOLDER: folder,
+    VMEMMAP_TEST_DEATH: way,
+    VMEMMAP_TEST_DEATHS: String(deaths),
+  });
   const topology = machine(ram(0, 100_000, 0), ram(131_072, 100_000, 1));
   return Memmap.open({ topology, chunkPages: 512, threadsPerNode: 2 });
 }

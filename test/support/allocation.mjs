@@ -37,7 +37,7 @@ const works = {
   claimByFault({ faults, forget }) {
     for (let round = 0; round < rounds; round++) {
       forget();
-      for (let chunk = 0; chunk < chunks; chunk++) faults.fault(chunk * 512 + round % 512, 0);
+      for (let chunk = 0; chunk < chunks; chunk++) faults.fault(chunk * 512 + (round % 512), 0);
     }
   },
   claimByLargeFault({ faults, forget }) {

@@ -3,11 +3,11 @@
  * one afterwards. Deaths are counted as folders, so that every thread sees them.
  */
 import { existsSync, mkdirSync } from 'node:fs';
-import run from '../../dist/workers/worker.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { Region } from '../../dist/src/region/region.js';
+import run from '../../dist/workers/worker.js';
 
 const { VMEMMAP_TEST_FOLDER: folder, VMEMMAP_TEST_DEATHS: deaths, VMEMMAP_TEST_DEATH: way } = process.env;
 

@@ -28,7 +28,11 @@ export function smallRegion(memory: MemoryExtent[], policy: PolicyName = 'hotplu
 }
 
 /** A kernel that counts how often each chunk of a region was written. */
-export function countingKernel(region: Region, counts: Int32Array, onFill: (chunk: number) => void = () => {}): InitKernel {
+export function countingKernel(
+  region: Region,
+  counts: Int32Array,
+  onFill: (chunk: number) => void = () => {},
+): InitKernel {
   return {
     ...jsKernel,
     fill(words, at, count, pattern, index) {
@@ -77,7 +81,10 @@ export class ScriptedChunkMap extends ChunkMap {
 }
 
 /** A claimant and the scripted words that it works through. */
-export function scripted(region: Region, options: ClaimantOptions = {}): { claimant: Claimant; chunks: ScriptedChunkMap } {
+export function scripted(
+  region: Region,
+  options: ClaimantOptions = {},
+): { claimant: Claimant; chunks: ScriptedChunkMap } {
   const chunks = ScriptedChunkMap.over(region);
   return { claimant: new Claimant(region, { ...options, chunks }), chunks };
 }
