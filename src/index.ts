@@ -16,7 +16,7 @@ export { detect, fromIomemFile } from './physical/detect.ts';
 export type { PfnExtent } from './physical/geometry.ts';
 export { simulate } from './physical/simulate.ts';
 export type { MemoryExtent, MemoryKind, Topology, TopologyNode, TopologySource } from './physical/topology.ts';
-export type { PolicyName } from './policy/policy.ts';
+export type { PolicyName } from './plan.ts';
 export { releaseThreads } from './pool.ts';
 export type { BackingName, BackingReport } from './region/backing.ts';
 export type { RegionRange } from './region/region.ts';

@@ -12,8 +12,8 @@ import { chunksByState, nodeProgress, type Progress } from './observe/progress.t
 import { mergeVerified, nothingVerified, type VerifyResult, verifyChunk } from './observe/verify.ts';
 import { checkOptions, type OpenOptions, type Settings } from './options.ts';
 import { descriptorSizeBytes, type PfnExtent } from './physical/geometry.ts';
-import { makePlan } from './plan.ts';
-import { type PolicyName, policies } from './policy/policy.ts';
+import { makePlan, type PolicyName } from './plan.ts';
+import { policies } from './policy/policies.ts';
 import type { BackingReport } from './region/backing.ts';
 import { Region, type RegionHandle, type RegionRange } from './region/region.ts';
 import { type Residency, readResidency } from './region/residency.ts';
@@ -98,7 +98,7 @@ export class Memmap implements AsyncDisposable {
   }
 
   /**
-   * Sees a memmap that another thread opened, with all that the opener can do but `cancel` and `retry`. Close it in each thread.
+   * Sees a memmap that another thread opened, with all that the opener can do but `retry`. Close it in each thread.
    * @throws VmemmapError HANDLE_INVALID, NO_OWNER_SLOT
    */
   static attach(handle: MemmapHandle): Memmap {

@@ -4,8 +4,8 @@ import { detect, readAllowedCpus } from './physical/detect.ts';
 import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
 import { simulate } from './physical/simulate.ts';
 import type { Topology } from './physical/topology.ts';
-import type { TableRecords } from './plan.ts';
-import { type PolicyName, policies } from './policy/policy.ts';
+import type { PolicyName, TableRecords } from './plan.ts';
+import { policies } from './policy/policies.ts';
 import { type BackingName, backingNames } from './region/backing.ts';
 
 /** Options of `Memmap.open`; all may be left out. */

@@ -22,6 +22,9 @@ export interface PlannedMemmap extends ChunkGeometry {
   readonly pattern: Pattern;
 }
 
+/** When chunks are initialized: see src/policy. A region remembers it for whoever attaches. */
+export type PolicyName = 'boot' | 'hotplug';
+
 /** Everything that the region needs to know; the region's superblock and range table are made from it. */
 export interface Plan {
   readonly ranges: readonly PlannedMemmap[];

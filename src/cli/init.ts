@@ -7,7 +7,8 @@ import { type InitReport, type MachineOptions, measureInit } from '../observe/me
 import { formatReport } from '../observe/report.ts';
 import { bounds, defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
-import { type PolicyName, policies } from '../policy/policy.ts';
+import type { PolicyName } from '../plan.ts';
+import { policies } from '../policy/policies.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
 import { Bars } from './bars.ts';
 

@@ -1,13 +1,8 @@
 /** What a policy is: when chunks are initialized, over the same claims as every other policy. */
 import type { Faults } from '../claims/fault.ts';
 import type { PfnExtent } from '../physical/geometry.ts';
-import type { PlannedMemmap } from '../plan.ts';
+import type { PlannedMemmap, PolicyName } from '../plan.ts';
 import type { Region } from '../region/region.ts';
-import { boot } from './boot.ts';
-import { hotplug } from './hotplug.ts';
-
-/** Names of the policies. */
-export type PolicyName = 'boot' | 'hotplug';
 
 /** A policy. Everything that it does not decide is the same for all. */
 export interface Policy {
@@ -20,6 +15,3 @@ export interface Policy {
    */
   grow?(faults: Faults, region: Region, nid: number, pages: number): PfnExtent | undefined;
 }
-
-/** All policies by name. */
-export const policies: Readonly<Record<PolicyName, Policy>> = { boot, hotplug };

@@ -11,8 +11,7 @@ import {
   findRange,
 } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import type { Plan, PlannedMemmap } from '../plan.ts';
-import type { PolicyName } from '../policy/policy.ts';
+import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
 import { allocateData, type BackingName, type BackingReport, type DataBuffer } from './backing.ts';
 import { controlWord, type RegionLayout, rangeWord, regionLayout } from './layout.ts';
 import { readSuperblock, writeSuperblock } from './superblock.ts';

@@ -5,8 +5,7 @@ import { patternWords } from '../descriptor/layout.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkGeometry, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import type { Plan, PlannedMemmap } from '../plan.ts';
-import type { PolicyName } from '../policy/policy.ts';
+import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
 import { ownerSlots, rangeEntrySizeBytes, superblockSizeBytes } from './layout.ts';
 
 /** "vmemmap" and a zero byte. */

@@ -8,7 +8,8 @@ import type { Claimant } from '../../dist/src/claims/claimant.js';
 import { Faults } from '../../dist/src/claims/fault.js';
 import { seededRandom } from '../../dist/src/observe/random.js';
 import { verifyChunk } from '../../dist/src/observe/verify.js';
-import { type PolicyName, policies } from '../../dist/src/policy/policy.js';
+import type { PolicyName } from '../../dist/src/plan.js';
+import { policies } from '../../dist/src/policy/policies.js';
 import type { Region } from '../../dist/src/region/region.js';
 import { countingKernel, ram, scripted, smallRegion } from '../support/regions.js';
 

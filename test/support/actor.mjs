@@ -5,7 +5,7 @@ import { drain } from '../../dist/src/claims/drain.js';
 import { Faults } from '../../dist/src/claims/fault.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { seededRandom } from '../../dist/src/observe/random.js';
-import { policies } from '../../dist/src/policy/policy.js';
+import { policies } from '../../dist/src/policy/policies.js';
 import { Region } from '../../dist/src/region/region.js';
 
 const { handle, counts, gate, role, seed } = workerData;

@@ -4,8 +4,7 @@ import { Claimant, type ClaimantOptions } from '../../dist/src/claims/claimant.j
 import type { ThreadIdentity } from '../../dist/src/claims/threads.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
 import type { MemoryExtent, Topology } from '../../dist/src/physical/topology.js';
-import { makePlan } from '../../dist/src/plan.js';
-import type { PolicyName } from '../../dist/src/policy/policy.js';
+import { makePlan, type PolicyName } from '../../dist/src/plan.js';
 import { Region } from '../../dist/src/region/region.js';
 
 /** A thread id that the kernel never gives: the largest there could be, with pid_max below it. */
