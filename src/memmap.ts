@@ -2,7 +2,7 @@
 import { Background, type NodeThreads, type WorkerFailure } from './background.ts';
 import { type ChunkStateName, isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
 import { Claimant, chunkFailed, type FaultOutcome } from './claims/claimant.ts';
-import { cancelDrains, closeClaims, pauseDrains, resumeDrains } from './claims/drain.ts';
+import { cancelDrains, closeClaims, isClosed, isStopped, pauseDrains, resumeDrains } from './claims/drain.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
 import type { OwnerTotals } from './claims/owners.ts';
 import { PageView } from './descriptor/page-view.ts';
@@ -139,9 +139,7 @@ export class Memmap implements AsyncDisposable {
   async #drained(background: Background): Promise<void> {
     const outcome = await background.start();
     if (outcome === 'cancelled') {
-      throw this.#life === 'open'
-        ? new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, open again to have all done')
-        : new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized');
+      throw this.#life === 'open' ? cancelledError() : closedError();
     }
     await this.#allSettled();
   }
@@ -159,9 +157,9 @@ export class Memmap implements AsyncDisposable {
         const word = chunks.load(number);
         if (stateOf(word) === 'failed') failed = chunkFailed(range, chunk, payloadOf(word));
         if (isInitialized(word) || stateOf(word) === 'failed') chunk--;
-        else if (this.#life !== 'open') {
-          throw new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized');
-        } else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
+        else if (this.#life !== 'open' || isClosed(this.#region)) throw closedError();
+        else if (isStopped(this.#region) && !this.#background?.active) throw cancelledError();
+        else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
         // whoever attached has no workers that keep the process alive while it waits
         else await this.#claimant.waitForChange(number, word, lookAroundMs);
       }
@@ -212,7 +210,7 @@ export class Memmap implements AsyncDisposable {
           await new Promise(setImmediate);
           turnEndsMs = performance.now() + turnMsMax;
         }
-        if (limit.aborted) return;
+        if (limit.aborted || isStopped(this.#region)) return;
         await this.#claimant.settleAsync(range, chunk);
       }
     }
@@ -373,6 +371,15 @@ export class Memmap implements AsyncDisposable {
   /** Ends the background after the chunks that it is at; `ready` rejects with CANCELLED unless all is done. Faults go on. */
   cancel(): void {
     cancelDrains(this.#region);
+    this.#wakeWaiters();
+  }
+
+  /** Lets those who wait for chunks look around: an order was given that no chunk word tells. */
+  #wakeWaiters(): void {
+    const { chunks } = this.#claimant;
+    for (let chunk = 0; chunk < this.#region.chunks; chunk++) {
+      if (!isInitialized(chunks.load(chunk))) chunks.wakeAll(chunk);
+    }
   }
 
   /**
@@ -408,9 +415,7 @@ export class Memmap implements AsyncDisposable {
     if (this.#background) {
       // first nobody starts anything any more, then those who are at it are waited for
       closeClaims(this.#region);
-      for (let chunk = 0; chunk < this.#region.chunks; chunk++) {
-        if (!isInitialized(this.#claimant.chunks.load(chunk))) this.#claimant.chunks.wakeAll(chunk);
-      }
+      this.#wakeWaiters();
       await this.#background.ended();
     }
     this.#claimant.leave();
@@ -422,6 +427,14 @@ export class Memmap implements AsyncDisposable {
   }
 }
 
+function closedError(): VmemmapError {
+  return new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized');
+}
+
+function cancelledError(): VmemmapError {
+  return new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, open again to have all done');
+}
+
 /** Refuses what would make the kernel kill somebody for want of memory. */
 function refuseTooLarge(pages: number): void {
   const needed = pages * descriptorSizeBytes;
@@ -431,7 +444,7 @@ function refuseTooLarge(pages: number): void {
   throw new VmemmapError(
     'NO_MEMORY',
     `${gib(needed)} of descriptors are to be initialized, ${gib(available)} of memory are available; describe a smaller ` +
-      'machine, or open with threadsPerNode 0 and fault only what you need',
+      'machine; a program may also open with threadsPerNode 0 and fault only what it needs',
     { received: needed },
   );
 }

@@ -32,6 +32,9 @@ export interface Plan {
   readonly profileId: number;
 }
 
+/** More ranges than any machine has; bounds, too, what a damaged count in a superblock can make a reader do. */
+export const rangesMax = 65_536;
+
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
 export function makePlan(
   topology: Topology,
@@ -47,5 +50,7 @@ export function makePlan(
     pgmap: range.pgmap ?? 0,
     pattern: table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range),
   }));
+  if (ranges.length > rangesMax)
+    throw new RangeError(`topology has ${ranges.length} ranges; at most ${rangesMax} are possible`);
   return { ranges, profileId: table ? 0 : profile.id };
 }

@@ -66,13 +66,16 @@ function mayGoOn({ region }: Claimant): boolean {
   }
 }
 
-/** Whether drains have been told to return. */
+/** Whether drains have been told to return, by cancel or close. */
 export function isStopped(region: Region): boolean {
   // acquire: pairs with the stores in setWord; a word that is seen one chunk late does no harm
-  return (
-    Atomics.load(region.control, region.word('cancel')) === 1 ||
-    Atomics.load(region.control, region.word('closed')) === 1
-  );
+  return Atomics.load(region.control, region.word('cancel')) === 1 || isClosed(region);
+}
+
+/** Whether the opener has closed the memmap: no chunk is claimed any more. */
+export function isClosed(region: Region): boolean {
+  // acquire: pairs with the store in setWord. Close takes no memory away from a thread that sees it late.
+  return Atomics.load(region.control, region.word('closed')) === 1;
 }
 
 /** Lets the drains of all threads and processes wait between chunks. */
@@ -98,7 +101,7 @@ export function closeClaims(region: Region): void {
 }
 
 function setWord(region: Region, name: 'pause' | 'cancel' | 'closed', value: 0 | 1): void {
-  // release: pairs with the loads in mayGoOn, and in Claimant for `closed`
+  // release: pairs with the loads in mayGoOn, isStopped and isClosed, and in Claimant for `closed`
   Atomics.store(region.control, region.word(name), value);
   // wakes drains that are paused
   Atomics.notify(region.control, region.word(name));

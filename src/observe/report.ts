@@ -1,7 +1,7 @@
 /** The report of a run as a person reads it. Plain text, no colours: it may go to a file. */
 import { descriptorSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
 import type { TopologySource } from '../physical/topology.ts';
-import type { InitReport, RangeReport } from './measure.ts';
+import type { InitReport, RangeReport } from './init-report.ts';
 
 const sources: Readonly<Record<TopologySource, string>> = {
   iomem: 'this machine, read from /proc/iomem',

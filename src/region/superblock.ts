@@ -5,7 +5,7 @@ import { patternWords } from '../descriptor/layout.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkGeometry, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
+import { type Plan, type PlannedMemmap, type PolicyName, rangesMax } from '../plan.ts';
 import { ownerSlots, rangeEntrySizeBytes, superblockSizeBytes } from './layout.ts';
 
 /** "vmemmap" and a zero byte. */
@@ -39,8 +39,6 @@ const rangeAt = {
 
 const kinds: readonly MemoryKind[] = ['ram', 'device'];
 const policies: readonly PolicyName[] = ['hotplug', 'boot'];
-/** More ranges than any machine has: bounds what a damaged count can make a reader do. */
-const rangeCountMax = 65_536;
 
 /** What the superblock and the range table say. */
 export interface Superblock extends Plan {
@@ -104,7 +102,7 @@ export function readSuperblock(buffer: SharedArrayBuffer): Superblock {
   if (version !== layoutVersion) throw invalid(`region layout ${version}, this is ${layoutVersion}`, version);
   const rangeCount = view.getUint32(at.rangeCount, true);
   const sizeBytes = headerSizeBytes(rangeCount);
-  if (rangeCount > rangeCountMax || sizeBytes > buffer.byteLength) throw invalid('impossible range count', rangeCount);
+  if (rangeCount > rangesMax || sizeBytes > buffer.byteLength) throw invalid('impossible range count', rangeCount);
   const sum = checksum(bytes.subarray(0, sizeBytes));
   if (view.getUint32(at.checksum, true) !== sum) throw invalid('the superblock is damaged: wrong checksum', sum);
   if (view.getUint32(at.ownerSlots, true) !== ownerSlots) throw invalid('another size of the owner table', undefined);

@@ -1,6 +1,6 @@
 /** The main job on the machine that runs the test, beside what its kernel says. */
 import { expect, it } from 'vitest';
-import type { InitReport } from '../../dist/src/observe/measure.js';
+import type { InitReport } from '../../dist/src/observe/init-report.js';
 import { runCli } from '../support/child.js';
 import { presentOfKernel, reasonNotToCompare } from '../support/zoneinfo.js';
 

@@ -92,6 +92,7 @@ describe('a thread that attached', () => {
     await memmap.close();
     expect(await thread.do('fault', 5000, 0)).toBe('ready');
     expect(await thread.do('fault', 50_000, 0)).toBe('CLOSED');
+    expect(await thread.do('ready')).toBe('CLOSED');
     await thread.do('close');
   });
 

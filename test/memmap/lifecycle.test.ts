@@ -155,6 +155,15 @@ describe('pause and cancel', () => {
     expect(memmap.isInitialized(2 ** 20 - 1)).toBe(true);
   });
 
+  it('without threads, too, cancel ends ready and sync', async () => {
+    await using memmap = await Memmap.open({ ...large, threadsPerNode: 0 });
+    const sync = memmap.sync();
+    memmap.cancel();
+    await expect(sync).rejects.toMatchObject({ code: 'CANCELLED' });
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(memmap.fault(2 ** 20 - 1)).toBe('claimed');
+  });
+
   it('an aborted signal cancels', async () => {
     const abort = new AbortController();
     await using memmap = await Memmap.open({ ...large, signal: abort.signal });

@@ -1,6 +1,6 @@
 /** The report as a person reads it. */
 import { describe, expect, it } from 'vitest';
-import type { InitReport } from '../../dist/src/observe/measure.js';
+import type { InitReport } from '../../dist/src/observe/init-report.js';
 import { formatBytes, formatMs, formatReport } from '../../dist/src/observe/report.js';
 
 const report: InitReport = {

@@ -1,17 +1,16 @@
 /** The main job, measured: opens a memmap, faults at random while the background runs, verifies, and tells how it went. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FaultOutcome } from '../claims/claimant.ts';
-import type { FaultOrder } from '../claims/fault.ts';
-import { VmemmapError } from '../errors.ts';
-import { Memmap } from '../memmap.ts';
-import { checkOptions, type OpenOptions } from '../options.ts';
-import { roundDown } from '../physical/geometry.ts';
-import type { MemoryKind, TopologySource } from '../physical/topology.ts';
-import { type ZoneName, zoneNames } from '../physical/zones.ts';
-import type { BackingReport } from '../region/backing.ts';
-import type { RegionRange } from '../region/region.ts';
-import type { Progress } from './progress.ts';
-import { seededRandom } from './random.ts';
+import type { FaultOutcome } from './claims/claimant.ts';
+import type { FaultOrder } from './claims/fault.ts';
+import { VmemmapError } from './errors.ts';
+import { Memmap } from './memmap.ts';
+import type { FaultReport, InitReport, Milestone, RangeReport } from './observe/init-report.ts';
+import type { Progress } from './observe/progress.ts';
+import { seededRandom } from './observe/random.ts';
+import { checkOptions, type OpenOptions } from './options.ts';
+import { roundDown } from './physical/geometry.ts';
+import { type ZoneName, zoneNames } from './physical/zones.ts';
+import type { RegionRange } from './region/region.ts';
 
 /** What to do beside initializing. */
 export interface MeasureOptions {
@@ -24,69 +23,6 @@ export interface MeasureOptions {
   readonly onOpen?: (memmap: Memmap) => void;
   /** Told from time to time how far it is. */
   readonly onProgress?: (progress: Progress) => void;
-}
-
-/** A range as reports and scripts see it. */
-export interface RangeReport {
-  readonly nid: number;
-  readonly zone: ZoneName;
-  readonly kind: MemoryKind;
-  readonly startPfn: number;
-  readonly endPfn: number;
-  readonly pages: number;
-  readonly chunkPages: number;
-  readonly chunks: number;
-}
-
-/** Latencies of the random faults, in microseconds; null where there were none. */
-export interface FaultReport {
-  readonly count: number;
-  readonly seed: number;
-  readonly p50Us: number | null;
-  readonly p99Us: number | null;
-  readonly maxUs: number | null;
-  readonly claimed: number;
-  readonly waited: number;
-  readonly alreadyReady: number;
-}
-
-/** When a share of a node's pages was ready, in milliseconds since open was called. */
-export interface Milestone {
-  readonly nid: number;
-  readonly share: number;
-  readonly ms: number;
-}
-
-/** How a run went: the object that `--json` prints. Its keys are a contract. */
-export interface InitReport {
-  readonly pages: number;
-  readonly ranges: readonly RangeReport[];
-  readonly source: TopologySource;
-  readonly notes: readonly string[];
-  readonly policy: string;
-  readonly profile: string;
-  /** Worker threads in all. */
-  readonly threads: number;
-  readonly storePath: string;
-  readonly backing: BackingReport;
-  /** Milliseconds until `open` returned: from then on any pfn can be faulted. */
-  readonly openMs: number;
-  /** Microseconds of one order-0 fault right after open. */
-  readonly firstFaultUs: number;
-  /** Milliseconds from the call of open until every descriptor was initialized. First touch: memory is fresh. */
-  readonly totalMs: number;
-  readonly pagesPerSecond: number;
-  readonly milestones: readonly Milestone[];
-  readonly faults: FaultReport;
-  readonly verify: { readonly checked: number; readonly wrong: number; readonly ms: number };
-  /** Always 0: nothing of these backings outlives the process. */
-  readonly resumed: { readonly chunksKept: number; readonly chunksRedone: number };
-  /** Bytes of descriptors in memory at the end, as the kernel tells; null without the addon. */
-  readonly residentBytes: number | null;
-  /** Most that the whole process had in memory, in bytes. */
-  readonly peakResidentBytes: number;
-  /** Worker threads that died or could not be loaded. */
-  readonly workerFailures: number;
 }
 
 const progressIntervalMs = 25;

@@ -1,14 +1,10 @@
 /** The measured run: its figures add up, its faults can be had again, and it ends when it is told to. */
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { VmemmapError } from '../../dist/src/errors.js';
-import type { Memmap } from '../../dist/src/memmap.js';
-import {
-  type InitReport,
-  type MachineOptions,
-  type MeasureOptions,
-  measureInit,
-} from '../../dist/src/observe/measure.js';
-import { releaseThreads } from '../../dist/src/pool.js';
+import { VmemmapError } from '../dist/src/errors.js';
+import { type MachineOptions, type MeasureOptions, measureInit } from '../dist/src/measure.js';
+import type { Memmap } from '../dist/src/memmap.js';
+import type { InitReport } from '../dist/src/observe/init-report.js';
+import { releaseThreads } from '../dist/src/pool.js';
 
 /** Two nodes, three ranges, 24,576 pages in 48 chunks. */
 const machine: MachineOptions = { topology: '1x64MiB,1x32MiB:pmem', threadsPerNode: 1, backing: 'shared' };
