@@ -99,15 +99,21 @@ napi_value AddressOf(napi_env env, napi_callback_info info) {
 }
 
 // (view, byteOffset = 0, byteLength = all behind it)
-napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
-  Arguments arguments(env, info, "adviseHugePages");
+napi_value OnPages(napi_env env, napi_callback_info info, const char* name, int (*call)(std::byte*, std::uint64_t)) {
+  Arguments arguments(env, info, name);
   const Bytes view = arguments.bytes(0, "view");
   const std::uint64_t offset = arguments.is_missing(1) ? 0 : arguments.integer(1, "byteOffset", 0, view.size_bytes);
   const std::uint64_t rest = view.size_bytes - offset;
   const std::uint64_t length = arguments.is_missing(2) ? rest : arguments.integer(2, "byteLength", 0, rest);
   if (arguments.rejected()) return nullptr;
-  return to_js(env, advise_huge_pages(view.start + offset, length));
+  return to_js(env, call(view.start + offset, length));
 }
+
+napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
+  return OnPages(env, info, "adviseHugePages", advise_huge_pages);
+}
+
+napi_value Discard(napi_env env, napi_callback_info info) { return OnPages(env, info, "discard", discard); }
 
 napi_value PinThread(napi_env env, napi_callback_info info) {
   constexpr std::uint32_t cpu_max = (1u << 20) - 1;  // more than any kernel is built for
@@ -157,6 +163,7 @@ napi_value Initialize(napi_env env, napi_value exports) {
       method("bytesToBoundary", BytesToBoundary),
       method("addressOf", AddressOf),
       method("adviseHugePages", AdviseHugePages),
+      method("discard", Discard),
       method("pinThread", PinThread),
       method("allowedCpus", AllowedCpus),
       method("threadId", ThreadId),

@@ -13,4 +13,8 @@ std::uint64_t bytes_to_boundary(const std::byte* start, std::uint64_t boundary) 
 // inside belong to somebody else, too. Returns 0 or the errno of madvise.
 int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept;
 
+// Gives the whole pages inside `[start, start + size_bytes)` back to the kernel: they read as zeros from then on, and
+// cost nothing until they are written. Returns 0 or the errno of madvise.
+int discard(std::byte* start, std::uint64_t size_bytes) noexcept;
+
 }  // namespace vmemmap

@@ -1,11 +1,14 @@
 /** The background of one memmap: drains in the pools of its nodes, replaced when they die. */
 import { channel } from 'node:diagnostics_channel';
-import type { DrainReply, VerifyReply, WorkerReply, WorkerTask } from '../workers/messages.ts';
+import type { VerifyReply, WorkerReply, WorkerTask } from '../workers/messages.ts';
 import type { Claimant } from './claims/claimant.ts';
-import { type DrainOutcome, isStopped } from './claims/drain.ts';
+import type { DrainOutcome } from './claims/drain.ts';
+import { isStopped, untilResumed } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
 import { mergeVerified, nothingVerified, type VerifyResult } from './observe/verify.ts';
+import type { Topology } from './physical/topology.ts';
 import { type NodePool, nodePool, type StartedWord, startedWord, type TaskOf } from './pool.ts';
+import { threadsMax } from './region/layout.ts';
 import type { Region } from './region/region.ts';
 
 /** How many threads a node gets, and where. */
@@ -14,6 +17,42 @@ export interface NodeThreads {
   /** CPUs to pin them to; empty: not pinned. */
   readonly cpus: readonly number[];
   readonly threads: number;
+}
+
+/**
+ * Threads for the nodes that have memory: `threadsPerNode` each, or by default one per CPU, each CPU counted for the first
+ * node that has it. Nodes that get none (simulated ones on few CPUs, memory without CPUs) are done by the threads of the
+ * others, who help when their own node is done; there is at least one thread.
+ * @throws VmemmapError NO_OWNER_SLOT when that makes too many
+ */
+export function threadsOf(
+  { nodes }: Topology,
+  ranges: readonly { nid: number }[],
+  threadsPerNode: number | undefined,
+): NodeThreads[] {
+  const taken = new Set<number>();
+  const planned = [...new Set(ranges.map(({ nid }) => nid))].map((nid) => {
+    const cpus = nodes.find((node) => node.nid === nid)?.cpus ?? [];
+    const free = cpus.filter((cpu) => !taken.has(cpu));
+    for (const cpu of free) taken.add(cpu);
+    return { nid, cpus, threads: threadsPerNode ?? free.length };
+  });
+  const [first, ...rest] = planned;
+  const threads = planned.reduce((sum, node) => sum + node.threads, 0);
+  if (threads > threadsMax && threadsPerNode !== undefined) {
+    throw new VmemmapError(
+      'NO_OWNER_SLOT',
+      `threadsPerNode: ${threadsPerNode} on ${planned.length} nodes makes ${threads} threads; at most ${threadsMax} are possible; ask for fewer`,
+    );
+  }
+  if (threadsPerNode !== undefined || first === undefined || (threads > 0 && threads <= threadsMax)) return planned;
+  if (threads === 0) return [{ ...first, threads: Math.min(threadsMax, Math.max(1, everyCpu(nodes))) }, ...rest];
+  const share = threadsMax / threads;
+  return planned.map((node) => ({ ...node, threads: Math.floor(node.threads * share) }));
+}
+
+function everyCpu(nodes: Topology['nodes']): number {
+  return nodes.reduce((sum, { cpus }) => sum + cpus.length, 0);
 }
 
 /** A worker that died or could not be loaded. */
@@ -35,8 +74,10 @@ export class Background {
   readonly threads: number;
   readonly #claimant: Claimant;
   readonly #nodes: readonly { nid: number; pool: NodePool }[];
+  /** Pinning that failed: positive errnos, as the workers told them. */
+  readonly pinErrnos: number[] = [];
   #drains: Drain[] = [];
-  #starting = false;
+  #verifying: Promise<unknown> = Promise.resolve();
 
   constructor(claimant: Claimant, nodes: readonly NodeThreads[]) {
     this.#claimant = claimant;
@@ -46,33 +87,28 @@ export class Background {
     this.threads = this.#nodes.reduce((sum, { pool }) => sum + pool.threads, 0);
   }
 
-  /** Whether a drain is at work, or about to be. */
+  /** Whether a drain is at work, or paused. */
   get active(): boolean {
-    return this.#starting || this.#drains.some(({ running }) => running);
+    return this.#drains.some(({ running }) => running);
   }
 
   /**
-   * Starts a drain on every thread, in the next turn of the event loop, and does not wait for them.
+   * Starts a drain on every thread and does not wait for them. Those of a former start must have ended.
    * @returns resolves when one of them saw everything done, or all were cancelled; rejects with WORKERS_FAILED when no
    * thread could be kept alive.
    */
-  async start(): Promise<DrainOutcome> {
-    this.#starting = true;
-    // Creating threads takes a millisecond each, and what they load competes for the CPUs: the one who opened the memmap has
-    // the turn first, for the fault that it most often opened it for.
-    await new Promise(setImmediate);
-    this.#starting = false;
-    if (isStopped(this.#claimant.region)) return 'cancelled';
+  start(): Promise<DrainOutcome> {
+    const events = {
+      died: (nid: number, error: unknown) => this.#died(nid, error),
+      pinFailed: (errno: number) => this.pinErrnos.push(errno),
+    };
     this.#drains = this.#nodes.flatMap(({ nid, pool }) =>
-      Array.from(
-        { length: pool.threads },
-        () => new Drain(this.#claimant.region, nid, pool, (error) => this.#died(nid, error)),
-      ),
+      Array.from({ length: pool.threads }, () => new Drain(this.#claimant.region, nid, pool, events)),
     );
     return this.#firstDone(this.#drains.map(({ done }) => done));
   }
 
-  async #firstDone(drains: readonly Promise<DrainOutcome | undefined>[]): Promise<DrainOutcome> {
+  async #firstDone(drains: readonly Promise<DrainEnd>[]): Promise<DrainOutcome> {
     // The first drain that saw everything done decides; if none did, all have ended and the rest is told by how.
     const complete = drains.map(async (drain) => {
       if ((await drain) !== 'complete') throw new Error('not complete');
@@ -104,9 +140,18 @@ export class Background {
     channel(workerFailureChannel).publish(failure);
   }
 
-  /** Verifies all initialized chunks on every thread, or undefined without threads. Rejects when a worker dies meanwhile. */
+  /**
+   * Verifies all initialized chunks on every thread, behind the drains that are at work there; undefined without threads.
+   * Rejects when a worker dies meanwhile.
+   */
   async verify(): Promise<VerifyResult | undefined> {
     if (this.threads === 0) return undefined;
+    const verifying = this.#verify();
+    this.#verifying = Promise.allSettled([this.#verifying, verifying]);
+    return verifying;
+  }
+
+  async #verify(): Promise<VerifyResult> {
     const cursor = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     const task: TaskOf<WorkerTask> = { kind: 'verify', handle: this.#claimant.region.handle, cursor };
     const shares = this.#nodes.flatMap(({ nid, pool }) =>
@@ -128,47 +173,72 @@ export class Background {
   }
 
   /**
-   * Resolves when no drain is at work any more, after a cancel or close. Never rejects. A drain whose worker has not begun
-   * is not waited for: it will see the order to stop before it claims anything, if its worker ever loads.
+   * Resolves when no drain and no verification is at work any more, after a cancel or close. Never rejects. A drain whose
+   * worker has not begun is not waited for: it will see the order to stop before it claims anything, if it ever loads.
    */
   async ended(): Promise<void> {
     await Promise.all(this.#drains.filter(({ hasBegun }) => hasBegun).map(({ done }) => done));
+    await this.#verifying;
   }
 }
 
-/** One thread's drain, begun again when its worker dies. */
+/** How a drain ended; undefined when its workers died too often in a row, or could not do it. */
+type DrainEnd = Exclude<DrainOutcome, 'paused'> | undefined;
+
+/** What a drain tells while it runs. */
+interface DrainEvents {
+  died(nid: number, error: unknown): void;
+  pinFailed(errno: number): void;
+}
+
+/** One thread's drain, begun again when its worker dies, and after a pause. */
 class Drain {
-  /** How it ended; undefined when its workers died too often in a row. Never rejects. */
-  readonly done: Promise<DrainOutcome | undefined>;
+  /** Never rejects. */
+  readonly done: Promise<DrainEnd>;
   running = true;
+  readonly #region: Region;
+  readonly #nid: number;
+  readonly #pool: NodePool;
   #started: StartedWord = startedWord();
 
-  constructor(region: Region, nid: number, pool: NodePool, onDeath: (error: unknown) => void) {
-    this.done = this.#run(region, nid, pool, onDeath).finally(() => {
+  constructor(region: Region, nid: number, pool: NodePool, events: DrainEvents) {
+    this.#region = region;
+    this.#nid = nid;
+    this.#pool = pool;
+    this.done = this.#run(events).finally(() => {
       this.running = false;
     });
   }
 
   /** Whether a worker has begun and not ended. */
   get hasBegun(): boolean {
-    // relaxed would do: a worker that begins now sees what was ordered before
+    // Sequentially consistent, and that is needed: partner of the store in worker.ts. Whoever closes has stored `closed`
+    // before; a worker that we do not see begin will see that.
     return this.running && Atomics.load(this.#started, 0) === 1;
   }
 
-  async #run(
-    region: Region,
-    nid: number,
-    pool: NodePool,
-    onDeath: (error: unknown) => void,
-  ): Promise<DrainOutcome | undefined> {
-    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+  async #run(events: DrainEvents): Promise<DrainEnd> {
+    let attempt = 1;
+    while (attempt <= attemptsMax) {
+      const { releases } = this.#pool;
       this.#started = startedWord();
       try {
-        return expectReply<DrainReply>(await pool.run({ kind: 'drain', handle: region.handle, nid }, this.#started))
-          .outcome;
+        const task = { kind: 'drain', handle: this.#region.handle, nid: this.#nid } as const;
+        const reply = await this.#pool.run(task, this.#started);
+        if (reply.kind !== 'drain') {
+          // the thread lives, it only could not do this: trying the same again at once would not help
+          events.died(this.#nid, replyError(reply));
+          return isStopped(this.#region) ? 'cancelled' : undefined;
+        }
+        if (reply.pinErrno !== 0) events.pinFailed(reply.pinErrno);
+        if (reply.outcome !== 'paused') return reply.outcome;
+        await untilResumed(this.#region);
       } catch (error) {
-        onDeath(error);
-        if (isStopped(region)) return 'cancelled';
+        if (isStopped(this.#region)) return 'cancelled';
+        // threads that releaseThreads ended did not fail
+        if (this.#pool.releases !== releases) continue;
+        events.died(this.#nid, error);
+        attempt++;
       }
     }
     return undefined;
@@ -177,6 +247,12 @@ class Drain {
 
 /** The reply that was expected. @throws VmemmapError when the worker answered with an error */
 function expectReply<T extends WorkerReply>(reply: WorkerReply): T {
-  if (reply.kind === 'error') throw new VmemmapError(reply.code ?? 'WORKERS_FAILED', reply.message);
+  if (reply.kind === 'error') throw replyError(reply);
   return reply as T;
+}
+
+function replyError(reply: WorkerReply): VmemmapError {
+  return reply.kind === 'error'
+    ? new VmemmapError(reply.code ?? 'WORKERS_FAILED', reply.message)
+    : new VmemmapError('WORKERS_FAILED', `a worker answered with ${reply.kind}`);
 }

@@ -16,6 +16,7 @@ export const errorCodes = {
   PFN_ABSENT: 'no descriptor exists for this page frame',
   SPEC_SYNTAX: 'a simulated machine is described wrongly',
   SYNC_TIMEOUT: 'not everything was initialized within the time given',
+  THREAD_UNKNOWN: 'the kernel could not be asked who the calling thread is',
   VERIFY_WRONG: 'descriptors differ from what they should be',
   WORKERS_FAILED: 'the worker threads could not be started or kept dying',
 } as const;
@@ -51,7 +52,10 @@ export class VmemmapError extends Error {
   }
 }
 
-/** A broken invariant of vmemmap itself. Never caught inside the library: it is a defect to report. */
+/**
+ * A broken invariant of vmemmap itself. Never caught inside the library: it is a defect to report. `what` is a constant: a
+ * text that is put together would be put together, on the heap, each time the invariant holds.
+ */
 export function invariant(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(`vmemmap: broken invariant: ${what}`);
 }

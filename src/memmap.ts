@@ -1,33 +1,34 @@
 /** The main path: open → plan → map → start → (fault | drain) → ready → close. */
-import { Background, type NodeThreads, type WorkerFailure } from './background.ts';
-import { type ChunkStateName, isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
-import { Claimant, chunkFailed, type FaultOutcome } from './claims/claimant.ts';
-import { cancelDrains, closeClaims, isClosed, isStopped, pauseDrains, resumeDrains } from './claims/drain.ts';
+import { Background, type NodeThreads, threadsOf, type WorkerFailure } from './background.ts';
+import { type ChunkStateName, isInitialized, stateOf } from './claims/chunk-map.ts';
+import { Claimant, type FaultOutcome } from './claims/claimant.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
+import {
+  allowDrains,
+  cancelDrains,
+  closeClaims,
+  isStopped,
+  pauseDrains,
+  resumeDrains,
+  setOpener,
+} from './claims/orders.ts';
 import type { OwnerTotals } from './claims/owners.ts';
 import { PageView } from './descriptor/page-view.ts';
 import { profiles } from './descriptor/profiles.ts';
-import { VmemmapError } from './errors.ts';
 import { chunksByState, nodeProgress, type Progress } from './observe/progress.ts';
 import { mergeVerified, nothingVerified, type VerifyResult, verifyChunk } from './observe/verify.ts';
-import { checkOptions, type OpenOptions, type Settings } from './options.ts';
-import { descriptorSizeBytes, type PfnExtent } from './physical/geometry.ts';
+import { checkOptions, type OpenOptions } from './options.ts';
+import type { PfnExtent } from './physical/geometry.ts';
 import { makePlan, type PolicyName } from './plan.ts';
 import { policies } from './policy/policies.ts';
+import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
 import type { BackingReport } from './region/backing.ts';
+import { refuseTooLarge } from './region/memory-limit.ts';
 import { Region, type RegionHandle, type RegionRange } from './region/region.ts';
 import { type Residency, readResidency } from './region/residency.ts';
 
 /** What `memmap.handle()` returns; clone it to any thread with postMessage or as workerData. */
 export type MemmapHandle = RegionHandle;
-
-/** Limits of {@link Memmap.sync}. */
-export interface SyncOptions {
-  /** Rejects with its reason when aborted; the background goes on. */
-  signal?: AbortSignal;
-  /** Milliseconds; SYNC_TIMEOUT when they are over. Default: none. */
-  timeout?: number;
-}
 
 /** Figures of a moment; see {@link Memmap.stats}. */
 export interface Stats extends Progress {
@@ -35,15 +36,15 @@ export interface Stats extends Progress {
   /** What all threads did so far: chunks by drains and by faults, faults that waited, claims taken from dead threads. */
   readonly totals: OwnerTotals;
   /** Worker threads asked for, and those that died or did not load. */
-  readonly workers: { readonly threads: number; readonly failures: readonly WorkerFailure[] };
+  readonly workers: {
+    readonly threads: number;
+    readonly failures: readonly WorkerFailure[];
+    /** Positive errnos of threads that could not be pinned to their node's CPUs; they ran anywhere. */
+    readonly pinErrnos: readonly number[];
+  };
   /** How the init kernel of this thread stores. */
   readonly storePath: string;
 }
-
-/** How long one turn of work on the caller's thread may take before the event loop gets its turn. */
-const turnMsMax = 5;
-/** How often one who waits for everything looks around, when nobody wakes it. */
-const lookAroundMs = 500;
 
 /** All page descriptors of a machine, or a table of 64-byte records, as one thread sees them. */
 export class Memmap implements AsyncDisposable {
@@ -58,11 +59,10 @@ export class Memmap implements AsyncDisposable {
   readonly #view: PageView | undefined;
   /** Only where this thread opened the memmap. */
   readonly #background: Background | undefined;
+  readonly #readiness: Readiness;
   readonly #openedAtMs: number = performance.now();
-  #life: 'open' | 'closing' | 'closed' = 'open';
-  #outcome: 'pending' | 'ready' | 'failed' = 'pending';
-  #ready: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
+  #forgetSignal: () => void = () => {};
 
   private constructor(region: Region, threads: readonly NodeThreads[] | undefined) {
     this.#region = region;
@@ -74,6 +74,7 @@ export class Memmap implements AsyncDisposable {
     const profile = Object.values(profiles).find(({ id }) => id === region.profileId);
     this.#view = profile && new PageView(profile);
     this.#background = threads && new Background(this.#claimant, threads);
+    this.#readiness = new Readiness(this.#claimant, this.#background);
   }
 
   /**
@@ -86,10 +87,10 @@ export class Memmap implements AsyncDisposable {
     const settings = checkOptions(options);
     settings.signal?.throwIfAborted();
     const plan = makePlan(settings.topology, settings);
-    const pages = plan.ranges.reduce((sum, range) => sum + range.endPfn - range.startPfn, 0);
+    const pages = plan.ranges.reduce((sum, range) => sum + range.pages, 0);
     if (settings.threadsPerNode !== 0) refuseTooLarge(pages);
     const region = Region.create(plan, settings.policy, settings.backing);
-    const memmap = new Memmap(region, threadsOf(settings, region.ranges));
+    const memmap = new Memmap(region, threadsOf(settings.topology, region.ranges, settings.threadsPerNode));
     for (const { startPfn, endPfn } of policies[settings.policy].upFront(plan.ranges)) {
       memmap.#faults.settleExtent(startPfn, endPfn);
     }
@@ -106,65 +107,15 @@ export class Memmap implements AsyncDisposable {
   }
 
   #start(signal: AbortSignal | undefined): void {
-    this.#beginReady();
+    setOpener(this.#region, this.#claimant.tag);
+    // without threads there is nothing to start, and nothing to wait for until somebody asks
+    if (this.#background?.threads) this.#readiness.begin();
     if (!signal) return;
     const cancel = (): void => this.cancel();
     signal.addEventListener('abort', cancel, { once: true });
-    const forget = (): void => signal.removeEventListener('abort', cancel);
-    this.ready.then(forget, forget);
-  }
-
-  /** Starts the drains, and tells `ready` by whatever comes first: all is done, or the background ended without. */
-  #beginReady(): Promise<void> {
-    this.#outcome = 'pending';
-    const background = this.#background;
-    const done = background?.threads
-      ? Promise.race([this.#allSettled(), this.#drained(background)])
-      : this.#allSettled();
-    const ready = done.then(
-      () => {
-        this.#outcome = 'ready';
-      },
-      (error) => {
-        this.#outcome = 'failed';
-        throw error;
-      },
-    );
-    // Who never asks for `ready` must not be killed by an unhandled rejection; who does gets it.
-    ready.catch(() => {});
-    this.#ready = ready;
-    return ready;
-  }
-
-  async #drained(background: Background): Promise<void> {
-    const outcome = await background.start();
-    if (outcome === 'cancelled') {
-      throw this.#life === 'open' ? cancelledError() : closedError();
-    }
-    await this.#allSettled();
-  }
-
-  /**
-   * Resolves when every chunk is initialized, whoever did it; rejects when all are settled and some failed. Waits for the
-   * last chunk first: drains go upwards, so that most often one wake-up is enough.
-   */
-  async #allSettled(): Promise<void> {
-    const { chunks } = this.#claimant;
-    let failed: VmemmapError | undefined;
-    for (const range of this.ranges.toReversed()) {
-      for (let chunk = range.chunks - 1; chunk >= 0; ) {
-        const number = range.firstChunk + chunk;
-        const word = chunks.load(number);
-        if (stateOf(word) === 'failed') failed = chunkFailed(range, chunk, payloadOf(word));
-        if (isInitialized(word) || stateOf(word) === 'failed') chunk--;
-        else if (this.#life !== 'open' || isClosed(this.#region)) throw closedError();
-        else if (isStopped(this.#region) && !this.#background?.active) throw cancelledError();
-        else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
-        // whoever attached has no workers that keep the process alive while it waits
-        else await this.#claimant.waitForChange(number, word, lookAroundMs);
-      }
-    }
-    if (failed) throw failed;
+    this.#forgetSignal = () => signal.removeEventListener('abort', cancel);
+    // while it is not ready it may still be cancelled, after a retry, too
+    if (this.#background?.threads) this.ready.then(this.#forgetSignal, () => {});
   }
 
   /**
@@ -172,48 +123,15 @@ export class Memmap implements AsyncDisposable {
    * descriptors could not be written. Never unhandled: it may be ignored.
    */
   get ready(): Promise<void> {
-    return this.#ready ?? this.#beginReady();
+    return this.#readiness.ready;
   }
 
   /**
    * Waits for `ready` within limits, and keeps the process alive meanwhile. In a memmap opened with no threads the caller
    * does the work, in turns of some milliseconds between which the event loop runs.
    */
-  async sync({ signal, timeout }: SyncOptions = {}): Promise<void> {
-    signal?.throwIfAborted();
-    const limits = new AbortController();
-    const expired = new VmemmapError('SYNC_TIMEOUT', `not everything was initialized within ${timeout} ms; sync again`);
-    // a timer of its own, so that the event loop lives while somebody waits
-    const timer =
-      timeout === undefined ? setInterval(() => {}, lookAroundMs) : setTimeout(() => limits.abort(expired), timeout);
-    const forward = (): void => limits.abort(signal?.reason);
-    signal?.addEventListener('abort', forward, { once: true });
-    try {
-      const limited = new Promise<never>((_, reject) => {
-        limits.signal.addEventListener('abort', () => reject(limits.signal.reason), { once: true });
-      });
-      const work = this.#background?.threads === 0 ? this.#initializeHere(limits.signal) : undefined;
-      await Promise.race([limited, work?.then(() => this.ready) ?? this.ready]);
-    } finally {
-      clearInterval(timer);
-      signal?.removeEventListener('abort', forward);
-      limits.abort();
-    }
-  }
-
-  async #initializeHere(limit: AbortSignal): Promise<void> {
-    refuseTooLarge(this.pages);
-    let turnEndsMs = performance.now() + turnMsMax;
-    for (const range of this.ranges) {
-      for (let chunk = 0; chunk < range.chunks; chunk++) {
-        if (performance.now() > turnEndsMs) {
-          await new Promise(setImmediate);
-          turnEndsMs = performance.now() + turnMsMax;
-        }
-        if (limit.aborted || isStopped(this.#region)) return;
-        await this.#claimant.settleAsync(range, chunk);
-      }
-    }
+  sync(options: SyncOptions = {}): Promise<void> {
+    return this.#readiness.sync(options);
   }
 
   /**
@@ -276,8 +194,9 @@ export class Memmap implements AsyncDisposable {
 
   /** `active` while the background works, as Linux's memmap_state of 2018 would have said; `idle` when it does not. */
   get state(): 'active' | 'idle' {
-    if (this.#background) return this.#outcome === 'pending' && this.#background.active ? 'active' : 'idle';
+    if (this.#background) return this.#readiness.outcome === 'pending' && this.#background.active ? 'active' : 'idle';
     const { chunks } = this.#claimant;
+    if (isStopped(this.#region)) return 'idle';
     for (let chunk = this.#region.chunks - 1; chunk >= 0; chunk--) {
       const word = chunks.load(chunk);
       if (!isInitialized(word) && stateOf(word) !== 'failed') return 'active';
@@ -299,19 +218,25 @@ export class Memmap implements AsyncDisposable {
 
   /** Tells the progress every `intervalMs` until all is done or the background has ended; the last one is told, too. */
   async *progress({ intervalMs = 100 }: { intervalMs?: number } = {}): AsyncGenerator<Progress, void, undefined> {
-    const over = this.ready.then(
-      () => true,
-      () => true,
-    );
+    checkTimerMs('intervalMs', intervalMs, 1);
     let ended = false;
+    let wake = (): void => {};
+    const end = (): void => {
+      ended = true;
+      wake();
+    };
+    // one reaction for all ticks: racing each against `ready` would leave one behind per tick
+    this.ready.then(end, end);
     while (!ended) {
       yield this.progressNow();
-      let timer: NodeJS.Timeout | undefined;
-      const tick = new Promise<boolean>((resolve) => {
-        timer = setTimeout(resolve, intervalMs, false);
+      if (ended) break;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, intervalMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
-      ended = await Promise.race([over, tick]);
-      clearTimeout(timer);
     }
     yield this.progressNow();
   }
@@ -322,12 +247,19 @@ export class Memmap implements AsyncDisposable {
       ...this.progressNow(),
       chunks: chunksByState(this.#claimant.chunks),
       totals: this.#claimant.owners.totals(),
-      workers: { threads: this.#background?.threads ?? 0, failures: this.#background?.failures ?? [] },
+      workers: {
+        threads: this.#background?.threads ?? 0,
+        failures: this.#background?.failures ?? [],
+        pinErrnos: this.#background?.pinErrnos ?? [],
+      },
       storePath: this.#claimant.kernel.storePath,
     };
   }
 
-  /** Compares every initialized descriptor with what it should be, on the worker threads where there are any. */
+  /**
+   * Compares every initialized descriptor with what it should be, on the worker threads where there are any; behind the
+   * background, while that is at work.
+   */
   async verify(): Promise<VerifyResult> {
     // a worker that dies stands in stats().workers; its share is done here again
     const shared = await this.#background?.verify().catch(() => undefined);
@@ -371,28 +303,25 @@ export class Memmap implements AsyncDisposable {
   /** Ends the background after the chunks that it is at; `ready` rejects with CANCELLED unless all is done. Faults go on. */
   cancel(): void {
     cancelDrains(this.#region);
-    this.#wakeWaiters();
-  }
-
-  /** Lets those who wait for chunks look around: an order was given that no chunk word tells. */
-  #wakeWaiters(): void {
-    const { chunks } = this.#claimant;
-    for (let chunk = 0; chunk < this.#region.chunks; chunk++) {
-      if (!isInitialized(chunks.load(chunk))) chunks.wakeAll(chunk);
-    }
+    this.#readiness.wake();
   }
 
   /**
-   * Tries chunks again whose descriptors could not be written. For the thread that opened the memmap; starts the background
-   * for them and gives `ready` another chance.
+   * Starts the background again after it has ended without having done all: chunks that could not be written are tried again,
+   * a cancel is taken back, threads that failed are replaced; `ready` gets another chance. For the thread that opened the memmap.
    * @returns how many chunks had failed
+   * @throws TypeError while the background is at work, and in threads that attached
    */
   retry(): number {
     if (!this.#background) throw new TypeError('retry belongs to the thread that opened the memmap');
-    if (this.#background.active) throw new TypeError('retry when the background has ended: await ready first');
+    if (this.#background.threads > 0 && this.#readiness.outcome === 'pending') {
+      throw new TypeError('retry when the background has ended: await ready first');
+    }
+    if (this.#closed) return 0;
     let failed = 0;
     for (let chunk = 0; chunk < this.#region.chunks; chunk++) if (this.#claimant.chunks.retry(chunk)) failed++;
-    if (failed > 0 && this.#life === 'open') this.#beginReady();
+    allowDrains(this.#region);
+    this.#readiness.begin();
     return failed;
   }
 
@@ -402,8 +331,9 @@ export class Memmap implements AsyncDisposable {
   }
 
   /**
-   * Ends this thread's use of the memmap. In the thread that opened it: no chunk is claimed any more by anyone, and it
-   * resolves when the workers have stopped. Attached threads keep what is initialized. May be called more than once.
+   * Ends this thread's use of the memmap. In the thread that opened it: nobody claims a chunk any more, those who are at one
+   * and the workers are waited for, and the memory is given back (at once with the addon, else when it is collected):
+   * descriptors read as zeros from then on. So close it in threads that attached first. May be called more than once.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -411,49 +341,19 @@ export class Memmap implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#life = 'closing';
+    this.#forgetSignal();
+    // First nobody starts anything any more, then those who are at it are waited for, then the memory goes.
+    if (this.#background) closeClaims(this.#region);
+    this.#readiness.close();
     if (this.#background) {
-      // first nobody starts anything any more, then those who are at it are waited for
-      closeClaims(this.#region);
-      this.#wakeWaiters();
       await this.#background.ended();
+      if (await this.#claimant.claimsEnded()) this.#region.discard();
+      this.#claimant.forget();
     }
     this.#claimant.leave();
-    this.#life = 'closed';
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function closedError(): VmemmapError {
-  return new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized');
-}
-
-function cancelledError(): VmemmapError {
-  return new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, open again to have all done');
-}
-
-/** Refuses what would make the kernel kill somebody for want of memory. */
-function refuseTooLarge(pages: number): void {
-  const needed = pages * descriptorSizeBytes;
-  const available = process.availableMemory();
-  if (needed <= available) return;
-  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  throw new VmemmapError(
-    'NO_MEMORY',
-    `${gib(needed)} of descriptors are to be initialized, ${gib(available)} of memory are available; describe a smaller ` +
-      'machine; a program may also open with threadsPerNode 0 and fault only what it needs',
-    { received: needed },
-  );
-}
-
-/** Threads for every node that has memory; a node without CPUs of its own gets threads that may run anywhere. */
-function threadsOf(settings: Settings, ranges: readonly RegionRange[]): NodeThreads[] {
-  const everywhere = settings.topology.nodes.reduce((sum, { cpus }) => sum + cpus.length, 0);
-  return [...new Set(ranges.map(({ nid }) => nid))].map((nid) => {
-    const cpus = settings.topology.nodes.find((node) => node.nid === nid)?.cpus ?? [];
-    return { nid, cpus, threads: settings.threadsPerNode ?? Math.max(1, cpus.length || everywhere) };
-  });
 }

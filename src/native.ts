@@ -13,6 +13,8 @@ export interface Addon extends Omit<InitKernel, 'storePath'> {
   addressOf(view: Uint32Array): bigint;
   /** madvise(MADV_HUGEPAGE) on the whole pages of the view. */
   adviseHugePages(view: Uint32Array): number;
+  /** Gives the memory of the view's whole pages back to the kernel; it reads as zeros from then on. */
+  discard(view: Uint32Array): number;
   /** Pins the calling thread to those of the CPUs that it may use. */
   pinThread(cpus: readonly number[]): number;
   /** CPUs that the calling thread may use. */

@@ -3,10 +3,12 @@ import { defaultProfile, type ProfileName, profiles } from './descriptor/profile
 import { detect, readAllowedCpus } from './physical/detect.ts';
 import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
 import { simulate } from './physical/simulate.ts';
+import { cpusMax } from './physical/sysfs.ts';
 import type { Topology } from './physical/topology.ts';
 import type { PolicyName, TableRecords } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { type BackingName, backingNames } from './region/backing.ts';
+import { threadsMax } from './region/layout.ts';
 
 /** Options of `Memmap.open`; all may be left out. */
 export interface OpenOptions {
@@ -22,7 +24,10 @@ export interface OpenOptions {
   backing?: BackingName;
   /** When chunks are initialized. Default `hotplug`. */
   policy?: PolicyName;
-  /** Worker threads for each node that has memory, 0 to 1024. Default: one per CPU of the node. 0: no background at all. */
+  /**
+   * Worker threads for each node that has memory, 0 to 512, and at most 512 in all. 0: no background at all.
+   * Default: one per CPU of the node; a CPU that several simulated nodes share counts once.
+   */
   threadsPerNode?: number;
   /** Pages in a chunk, rounded up to pageblocks (512). Default: 1/1024 of each range. */
   chunkPages?: number;
@@ -58,7 +63,7 @@ type NumberOption = 'slots' | 'indexWord' | 'threadsPerNode' | 'chunkPages';
 export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: number]>> = {
   slots: [1, pfnLimit],
   indexWord: [0, descriptorSizeBytes / Uint32Array.BYTES_PER_ELEMENT - 1],
-  threadsPerNode: [0, 1024],
+  threadsPerNode: [0, threadsMax],
   chunkPages: [1, rangePagesMax],
 };
 
@@ -105,6 +110,21 @@ function checkTopology(options: OpenOptions): Topology {
   const { nodes, memory }: Partial<Topology> = topology ?? {};
   if (!Array.isArray(nodes) || !Array.isArray(memory)) {
     throw new TypeError('topology must be a Topology or a SPEC such as "2x64GiB"');
+  }
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+  if (!memory.every(isObject)) throw new TypeError('topology.memory must hold MemoryExtent objects');
+  for (const [index, node] of nodes.entries()) {
+    const { nid, cpus }: Partial<Topology['nodes'][number]> = node ?? {};
+    const sound =
+      Number.isInteger(nid) &&
+      nodes.findIndex((other) => other?.nid === nid) === index &&
+      Array.isArray(cpus) &&
+      cpus.every((cpu) => Number.isInteger(cpu) && cpu >= 0 && cpu < cpusMax);
+    if (!sound) {
+      throw new TypeError(
+        `topology.nodes[${index}] must have a nid of its own and cpus, a list of 0 to ${cpusMax - 1}`,
+      );
+    }
   }
   return topology;
 }

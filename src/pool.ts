@@ -25,6 +25,8 @@ export function startedWord(): StartedWord {
 export class NodePool {
   readonly threads: number;
   readonly #cpus: readonly number[];
+  /** How often the threads were ended on purpose. */
+  releases = 0;
   #piscina: Piscina | undefined;
   /** Why pools were ended before their tasks had. */
   readonly #retired = new WeakMap<Piscina, Error>();
@@ -92,6 +94,7 @@ export class NodePool {
 
   /** Ends the threads, even those that work. */
   async destroy(): Promise<void> {
+    this.releases++;
     const piscina = this.#piscina;
     this.#piscina = undefined;
     await piscina?.destroy();
@@ -116,7 +119,6 @@ export function nodePool(nid: number, cpus: readonly number[], threads: number):
  * hold it. A background that still runs gets other threads.
  */
 export async function releaseThreads(): Promise<void> {
-  const all = [...pools.values()];
-  pools.clear();
-  await Promise.all(all.map((pool) => pool.destroy()));
+  // the pools stay known: a background that still runs starts threads in them again, and the next call finds those, too
+  await Promise.all([...pools.values()].map((pool) => pool.destroy()));
 }

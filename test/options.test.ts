@@ -52,6 +52,17 @@ describe('a misuse is refused by the name of the option', () => {
     [{ topology: {} }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
     [{ topology: { ...small, memory: undefined } }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
     [{ topology: { ...small, nodes: undefined } }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],
+    [{ topology: { ...small, memory: [null] } }, 'topology.memory must hold MemoryExtent objects'],
+    ...[null, {}, { nid: 0 }, { nid: 0, cpus: [-1] }, { nid: 0, cpus: ['x'] }, { nid: 0.5, cpus: [] }].map(
+      (node): [Record<string, unknown>, string] => [
+        { topology: { ...small, nodes: [node] } },
+        'topology.nodes[0] must have a nid of its own and cpus, a list of 0 to 8191',
+      ],
+    ),
+    [
+      { topology: { ...small, nodes: [small.nodes[0], small.nodes[0]] } },
+      'topology.nodes[1] must have a nid of its own and cpus, a list of 0 to 8191',
+    ],
     [{ slots: 10 }, 'give either topology or slots, not both'],
     [{ template: new Uint8Array(64) }, 'template and indexWord go with slots'],
     [{ indexWord: 0 }, 'template and indexWord go with slots'],
@@ -66,12 +77,12 @@ describe('a misuse is refused by the name of the option', () => {
   });
 
   it.each([
-    ['threadsPerNode', -1, 0, 1024],
-    ['threadsPerNode', 1025, 0, 1024],
-    ['threadsPerNode', 1.5, 0, 1024],
-    ['threadsPerNode', '4', 0, 1024],
-    ['threadsPerNode', Number.NaN, 0, 1024],
-    ['threadsPerNode', Number.POSITIVE_INFINITY, 0, 1024],
+    ['threadsPerNode', -1, 0, 512],
+    ['threadsPerNode', 513, 0, 512],
+    ['threadsPerNode', 1.5, 0, 512],
+    ['threadsPerNode', '4', 0, 512],
+    ['threadsPerNode', Number.NaN, 0, 512],
+    ['threadsPerNode', Number.POSITIVE_INFINITY, 0, 512],
     ['chunkPages', 0, 1, 2 ** 28],
     ['chunkPages', 2 ** 28 + 1, 1, 2 ** 28],
     ['chunkPages', 512.5, 1, 2 ** 28],
@@ -113,7 +124,7 @@ describe('a misuse is refused by the name of the option', () => {
 describe('options at their bounds', () => {
   it.each([
     ['threadsPerNode', 0],
-    ['threadsPerNode', 1024],
+    ['threadsPerNode', 512],
     ['chunkPages', 1],
     ['chunkPages', 2 ** 28],
   ] as const)('are taken: %s %i', (name, value) => {

@@ -13,7 +13,7 @@ const pinErrno = addon && cpus.length > 0 ? addon.pinThread(cpus) : 0;
 
 /** Runs one task. Never throws: see {@link WorkerReply}. */
 export default function run(task: WorkerTask): WorkerReply {
-  // relaxed would do: tells the pool that this thread has loaded
+  // Sequentially consistent, and that is needed: partner of the load in Drain.hasBegun. Stored before we look for orders.
   Atomics.store(task.started, 0, 1);
   try {
     return task.kind === 'drain' ? runDrain(task) : runVerify(task);
@@ -23,6 +23,10 @@ export default function run(task: WorkerTask): WorkerReply {
       code: error instanceof VmemmapError ? error.code : undefined,
       message: error instanceof Error ? error.message : String(error),
     };
+  } finally {
+    // piscina parks an idle thread inside the function that still holds its last message: without this an idle thread would
+    // keep the buffers of a memmap that was closed long ago.
+    for (const key of Object.keys(task)) delete (task as unknown as Record<string, unknown>)[key];
   }
 }
 

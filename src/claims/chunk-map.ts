@@ -19,8 +19,9 @@
  *     CLAIMED(me) → FREE   the owner, when its code threw     abandon     release: with the acquire of the next `claim`
  *     CLAIMED(x) → FREE    anyone who knows that x is dead    release     acquire-release: the death was seen before it
  *     FAILED → FREE        anyone who asks for another try    retry       relaxed would do: nothing was written
+ *     READY → FREE         the opener's close, behind all     forget      relaxed would do: nothing can be claimed any more
  *
- * READY and DURABLE are final until the region is gone, so a thread that has seen one may remember it without looking again.
+ * READY and DURABLE are final until the memmap is closed, so a thread that has seen one may remember it without looking again.
  * Every edge but the first wakes all who wait for the word to change. JavaScript's Atomics are sequentially consistent, which
  * is stronger than any order above. A claim is never held across turns of the event loop: who sees CLAIMED by its own thread
  * has found a defect (or a test).
@@ -44,7 +45,7 @@ const stateNames: readonly (ChunkStateName | undefined)[] = ['free', 'claimed', 
 /** Name of the state that a chunk word holds. */
 export function stateOf(word: number): ChunkStateName {
   const name = stateNames[word & stateMask];
-  invariant(name !== undefined, `chunk word ${word} has a state`);
+  invariant(name !== undefined, 'a chunk word has a state');
   return name;
 }
 
@@ -99,7 +100,7 @@ export class ChunkMap {
     // release: pairs with `load`. The native kernel ends with a release fence of its own, since no language's model
     // orders its plain stores before this Atomics operation.
     const done = this.#swap(chunk, claimedBy(tag), chunkState.ready);
-    invariant(done, `chunk ${chunk} was published by its owner`);
+    invariant(done, 'a chunk is published by its owner');
     this.#wake(chunk);
   }
 
@@ -107,7 +108,7 @@ export class ChunkMap {
   fail(chunk: number, tag: number, errno: number): void {
     // release: pairs with `load` of those who wait
     const done = this.#swap(chunk, claimedBy(tag), (errno << stateBits) | chunkState.failed);
-    invariant(done, `chunk ${chunk} was failed by its owner`);
+    invariant(done, 'a chunk is failed by its owner');
     this.#wake(chunk);
   }
 
@@ -115,7 +116,7 @@ export class ChunkMap {
   abandon(chunk: number, tag: number): void {
     // release: pairs with `claim` of the next owner
     const done = this.#swap(chunk, claimedBy(tag), chunkState.free);
-    invariant(done, `chunk ${chunk} was abandoned by its owner`);
+    invariant(done, 'a chunk is abandoned by its owner');
     this.#wake(chunk);
   }
 
@@ -135,6 +136,12 @@ export class ChunkMap {
     const done = stateOf(word) === 'failed' && this.#swap(chunk, word, chunkState.free);
     if (done) this.#wake(chunk);
     return done;
+  }
+
+  /** READY → FREE, when the memory of the descriptors has been given back. Leaves other states alone. */
+  forget(chunk: number): void {
+    // relaxed would do: the memmap is closed, and whoever finds the chunk free is refused
+    this.#swap(chunk, chunkState.ready, chunkState.free);
   }
 
   /**

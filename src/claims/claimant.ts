@@ -8,6 +8,7 @@ import { nativeKernel } from '../native.ts';
 import { errnoName } from '../region/backing.ts';
 import type { Region, RegionRange } from '../region/region.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
+import { isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
 import type { ThreadIdentity } from './threads.ts';
 
@@ -28,8 +29,14 @@ export interface ClaimantOptions {
 
 /** How often one who waits looks whether the owner still lives. A death that the pool sees itself wakes waiters at once. */
 const livenessIntervalMs = 20;
-/** Default bound: hundreds of times what the largest chunk takes on slow memory. */
-const waitMsMaxDefault = 10_000;
+/** Default bound on waiting for one chunk: this much, and ten times what its pages take on slow first touch (50 ns each). */
+const waitMsMin = 10_000;
+const waitMsPerPage = 0.0005;
+
+/** Gives back the slots of claimants that were dropped without leaving. */
+const dropped = new FinalizationRegistry<{ owners: OwnerTable; owner: Owner }>(({ owners, owner }) =>
+  owners.leave(owner),
+);
 
 /** See the top of the file. */
 export class Claimant {
@@ -40,7 +47,6 @@ export class Claimant {
   /** Chunks that this thread has seen initialized. READY is final, so a plain byte may remember it: no Atomics needed. */
   readonly seen: Uint8Array;
   readonly #owner: Owner;
-  readonly #closedWord: number;
   readonly #waitMsMax: number;
   #left = false;
 
@@ -50,9 +56,10 @@ export class Claimant {
     this.chunks = options.chunks ?? ChunkMap.of(region);
     this.owners = new OwnerTable(region.control, region.layout.owners);
     this.seen = new Uint8Array(region.chunks);
-    this.#closedWord = region.word('closed');
-    this.#waitMsMax = options.waitMsMax ?? waitMsMaxDefault;
+    const chunkPagesMax = region.ranges.reduce((most, { chunkPages }) => Math.max(most, chunkPages), 0);
+    this.#waitMsMax = options.waitMsMax ?? waitMsMin + chunkPagesMax * waitMsPerPage;
     this.#owner = this.owners.join((tag) => this.#releaseClaimsOf(tag), options.thread);
+    dropped.register(this, { owners: this.owners, owner: this.#owner }, this);
   }
 
   /** This thread's tag in the chunk words that it claims. */
@@ -64,6 +71,12 @@ export class Claimant {
   tryInitialize(range: RegionRange, chunk: number, counter: OwnerCounter): boolean {
     const number = range.firstChunk + chunk;
     if (!this.chunks.claim(number, this.tag)) return false;
+    if (isClosed(this.region)) {
+      // Closed since we looked: its memory may be given back as soon as nobody holds a claim. The one who closes stores
+      // `closed` and then looks for claims, we claim and then look for `closed`: one of us sees the other.
+      this.chunks.abandon(number, this.tag);
+      return false;
+    }
     let errno: number;
     try {
       errno = this.#write(range, chunk);
@@ -85,7 +98,30 @@ export class Claimant {
 
   #write(range: RegionRange, chunk: number): number {
     // errnos of the windows are added up: a chunk meets two windows at most, and any sum but 0 is a failure
-    return range.sumOver(range.chunkStart(chunk), range.chunkEnd(chunk), this.kernel.fill);
+    return range.sumOverChunk(chunk, this.kernel.fill);
+  }
+
+  /**
+   * Waits until nobody holds a claim any more, after close: then the memory can be given back. A chunk whose owner lives but
+   * does not finish is waited for until the bound.
+   * @returns whether all claims are gone
+   */
+  async claimsEnded(): Promise<boolean> {
+    const untilMs = performance.now() + this.#waitMsMax;
+    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
+      for (let word = this.chunks.load(chunk); stateOf(word) === 'claimed'; word = this.chunks.load(chunk)) {
+        if (performance.now() > untilMs) return false;
+        await this.waitForChange(chunk, word, livenessIntervalMs);
+        if (this.chunks.load(chunk) === word && this.owners.isDead(payloadOf(word))) this.releaseDead(chunk, word);
+      }
+    }
+    return true;
+  }
+
+  /** Forgets what was initialized: its memory has been given back. */
+  forget(): void {
+    this.seen.fill(0);
+    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) this.chunks.forget(chunk);
   }
 
   /**
@@ -97,20 +133,20 @@ export class Claimant {
     const number = range.firstChunk + chunk;
     if (this.seen[number] === 1) return 'ready';
     let outcome: FaultOutcome = 'ready';
-    let waitedMs = 0;
+    let firstWaitMs = 0;
     for (;;) {
       const word = this.chunks.load(number);
       if (isInitialized(word)) {
         this.seen[number] = 1;
         return outcome;
       }
-      const next = this.#step(range, chunk, word, waitedMs);
+      const next = this.#step(range, chunk, word, firstWaitMs);
       if (next === 'claimed') outcome = next;
       if (next !== 'wait') continue;
       if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
       outcome = 'waited';
+      if (firstWaitMs === 0) firstWaitMs = performance.now();
       this.chunks.wait(number, word, livenessIntervalMs);
-      waitedMs += livenessIntervalMs;
     }
   }
 
@@ -118,20 +154,20 @@ export class Claimant {
   async settleAsync(range: RegionRange, chunk: number): Promise<FaultOutcome> {
     const number = range.firstChunk + chunk;
     let outcome: FaultOutcome = 'ready';
-    let waitedMs = 0;
+    let firstWaitMs = 0;
     for (;;) {
       const word = this.chunks.load(number);
       if (isInitialized(word)) {
         this.seen[number] = 1;
         return outcome;
       }
-      const next = this.#step(range, chunk, word, waitedMs);
+      const next = this.#step(range, chunk, word, firstWaitMs);
       if (next === 'claimed') outcome = next;
       if (next !== 'wait') continue;
       if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
       outcome = 'waited';
+      if (firstWaitMs === 0) firstWaitMs = performance.now();
       await this.waitForChange(number, word, livenessIntervalMs);
-      waitedMs += livenessIntervalMs;
     }
   }
 
@@ -147,17 +183,20 @@ export class Claimant {
   /**
    * One step towards an initialized chunk: it was `claimed` and written, or the word should be looked at `again`, or there is
    * nothing to do but `wait` for the word to change.
+   * @param firstWaitMs when the first wait began; 0 before it.
    */
-  #step(range: RegionRange, chunk: number, word: number, waitedMs: number): 'claimed' | 'again' | 'wait' {
+  #step(range: RegionRange, chunk: number, word: number, firstWaitMs: number): 'claimed' | 'again' | 'wait' {
     this.#refuseWhenClosed();
     const state = stateOf(word);
     if (state === 'free') return this.tryInitialize(range, chunk, 'chunksByFault') ? 'claimed' : 'again';
     if (state === 'failed') throw chunkFailed(range, chunk, payloadOf(word));
     // Asked only after a first wait: most owners publish within it, and asking costs a system call.
-    if (waitedMs > 0 && this.owners.isDead(payloadOf(word))) {
-      if (this.chunks.release(range.firstChunk + chunk, word)) this.owners.count(this.#owner, 'claimsReleased');
+    if (firstWaitMs === 0) return 'wait';
+    if (this.owners.isDead(payloadOf(word))) {
+      this.releaseDead(range.firstChunk + chunk, word);
       return 'again';
     }
+    const waitedMs = performance.now() - firstWaitMs;
     if (waitedMs >= this.#waitMsMax) throw faultTimeout(range, chunk, waitedMs);
     return 'wait';
   }
@@ -167,16 +206,23 @@ export class Claimant {
     return this.owners.reap((tag) => this.#releaseClaimsOf(tag));
   }
 
+  /** CLAIMED(x) → FREE, where x is known to be dead. */
+  releaseDead(chunk: number, word: number): void {
+    if (!this.chunks.release(chunk, word)) return;
+    // not there yet while the constructor joins and reaps the dead for it
+    const owner = this.#owner as Owner | undefined;
+    if (owner) this.owners.count(owner, 'claimsReleased');
+  }
+
   #releaseClaimsOf(tag: number): void {
     for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
       const word = this.chunks.load(chunk);
-      if (stateOf(word) === 'claimed' && payloadOf(word) === tag) this.chunks.release(chunk, word);
+      if (stateOf(word) === 'claimed' && payloadOf(word) === tag) this.releaseDead(chunk, word);
     }
   }
 
   #refuseWhenClosed(): void {
-    // relaxed would do: close does not take memory away from a thread that is late
-    if (this.#left || Atomics.load(this.region.control, this.#closedWord) === 1) {
+    if (this.#left || isClosed(this.region)) {
       throw new VmemmapError('CLOSED', 'the memmap was closed; open it again');
     }
   }
@@ -185,6 +231,7 @@ export class Claimant {
   leave(): void {
     if (this.#left) return;
     this.#left = true;
+    dropped.unregister(this);
     this.owners.leave(this.#owner);
   }
 }
@@ -203,6 +250,6 @@ function faultTimeout(range: RegionRange, chunk: number, waitedMs: number): Vmem
   return new VmemmapError(
     'FAULT_TIMEOUT',
     `the thread that claimed chunk ${chunk} of the range at pfn ${range.startPfn} lives but did not finish in ` +
-      `${waitedMs} ms; is it stopped or in a debugger?`,
+      `${Math.round(waitedMs)} ms; is it stopped or in a debugger?`,
   );
 }

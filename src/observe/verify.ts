@@ -30,16 +30,15 @@ export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
 /** Verifies one chunk of a range. */
 export function verifyChunk(range: RegionRange, chunk: number): VerifyResult {
   const kernel = nativeKernel ?? jsKernel;
-  const startPfn = range.chunkStart(chunk);
-  const endPfn = range.chunkEnd(chunk);
-  const wrong = range.sumOver(startPfn, endPfn, kernel.check);
-  return { checked: endPfn - startPfn, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, startPfn, endPfn) };
+  const checked = range.chunkEnd(chunk) - range.chunkStart(chunk);
+  const wrong = range.sumOverChunk(chunk, kernel.check);
+  return { checked, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, chunk) };
 }
 
-function firstWrong(range: RegionRange, startPfn: number, endPfn: number): number {
+function firstWrong(range: RegionRange, chunk: number): number {
   const kernel = nativeKernel ?? jsKernel;
   let found = -1;
-  range.sumOver(startPfn, endPfn, (words, at, count, pattern, index) => {
+  range.sumOverChunk(chunk, (words, at, count, pattern, index) => {
     if (found < 0) {
       const offset = kernel.firstDifference(words, at, count, pattern, index);
       if (offset >= 0) found = range.startPfn + index + offset;

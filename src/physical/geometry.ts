@@ -3,7 +3,7 @@
  *
  * A pfn is a JavaScript number, exact to 2^53. Physical addresses reach 2^52 bytes on x86-64 (five-level paging; 2^46 with
  * four), so pfns stay below 2^40 and every product here is exact. Nothing in this file uses `|`, `>>` or `<<` on a pfn:
- * those cut to 32 bits, that is at 16 TiB of memory. Index arithmetic inside one range may: a range has at most 2^28 pages.
+ * those cut to 32 bits, that is at 16 TiB of memory. What is counted inside one range may: it has at most 2^28 pages.
  */
 import { invariant } from '../errors.ts';
 
@@ -77,8 +77,12 @@ export function cut(extent: PfnExtent, pages: number = rangePagesMax): PfnExtent
 
 /** How a range is cut into chunks. */
 export interface ChunkGeometry extends PfnExtent {
+  /** Pages of the range. */
+  readonly pages: number;
   /** Where chunk 0 would begin were it whole: `startPfn` rounded down to a pageblock. */
   readonly basePfn: number;
+  /** Pages by which chunk 0 is shorter for that: `startPfn − basePfn`, 0 to 511. */
+  readonly leadPages: number;
   /** Pages in a whole chunk, a multiple of a pageblock; the first and the last may be shorter. */
   readonly chunkPages: number;
   /** Number of chunks, at least 1. */
@@ -97,22 +101,41 @@ export function chunkGeometry(extent: PfnExtent, chunkPages?: number): ChunkGeom
   const basePfn = roundDown(startPfn, pageblockPages);
   const span = endPfn - basePfn;
   const whole = roundUp(chunkPages ?? Math.ceil(span / chunksPerRange), pageblockPages);
-  return { startPfn, endPfn, basePfn, chunkPages: whole, chunks: Math.ceil(span / whole) };
+  // `| 0`: what is counted inside a range fits 32 bits, and V8 keeps it as small integers instead of numbers on the heap.
+  return {
+    startPfn,
+    endPfn,
+    pages: (endPfn - startPfn) | 0,
+    basePfn,
+    leadPages: (startPfn - basePfn) | 0,
+    chunkPages: whole | 0,
+    chunks: Math.ceil(span / whole) | 0,
+  };
 }
 
 /** Index of the chunk that holds `pfn`, which must lie in the range. */
 export function chunkOf(range: ChunkGeometry, pfn: number): number {
-  return Math.floor((pfn - range.basePfn) / range.chunkPages);
+  return ((pfn - range.basePfn) / range.chunkPages) | 0;
+}
+
+/** Number of a chunk's first page, counted from the start of the range. */
+export function chunkStartIndex(range: ChunkGeometry, chunk: number): number {
+  return Math.max(0, Math.imul(chunk, range.chunkPages) - range.leadPages);
+}
+
+/** Number of the first page behind a chunk, counted from the start of the range. */
+export function chunkEndIndex(range: ChunkGeometry, chunk: number): number {
+  return Math.min(range.pages, Math.imul(chunk + 1, range.chunkPages) - range.leadPages);
 }
 
 /** First pfn of a chunk. */
 export function chunkStart(range: ChunkGeometry, chunk: number): number {
-  return Math.max(range.startPfn, range.basePfn + chunk * range.chunkPages);
+  return range.startPfn + chunkStartIndex(range, chunk);
 }
 
 /** First pfn behind a chunk. */
 export function chunkEnd(range: ChunkGeometry, chunk: number): number {
-  return Math.min(range.endPfn, range.basePfn + (chunk + 1) * range.chunkPages);
+  return range.startPfn + chunkEndIndex(range, chunk);
 }
 
 /**

@@ -17,6 +17,8 @@ export const rangeEntrySizeBytes = 256;
 export const dataAlignmentBytes: number = 2 * 1024 * 1024;
 /** Threads that can work on one region at a time: one bit field of a chunk word holds the slot. */
 export const ownerSlots = 1024;
+/** Worker threads of one memmap at most: some slots are left for those who attach. */
+export const threadsMax: number = ownerSlots / 2;
 /** Owner slot: a line of identity, written by whoever takes or reaps the slot, and a line of counters, by its owner. */
 export const ownerSlotSizeBytes: number = 2 * lineSizeBytes;
 
@@ -28,7 +30,12 @@ export const controlLine = {
   cancel: 1,
   /** 1: no chunk is claimed any more. Written once by the opener's close. */
   closed: 2,
+  /** Owner tag of whoever opened the memmap. Written once, before anybody attaches. */
+  opener: 3,
 } as const;
+/** Name of a control word. */
+export type ControlWordName = keyof typeof controlLine;
+
 const controlLines = 8;
 
 /** Range words, each alone in its line; numbers are lines from the start of a range's words. */
@@ -74,7 +81,7 @@ export function regionLayout(ranges: readonly { pages: number; chunks: number }[
 }
 
 /** Index into the Int32Array over the control buffer of a control word. */
-export function controlWord(layout: RegionLayout, name: keyof typeof controlLine): number {
+export function controlWord(layout: RegionLayout, name: ControlWordName): number {
   return (layout.control + controlLine[name] * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
 }
 

@@ -2,10 +2,13 @@
 import { descriptorWords } from '../descriptor/layout.ts';
 import type { Pattern } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
+import { addon } from '../native.ts';
 import {
   type ChunkGeometry,
   chunkEnd,
+  chunkEndIndex,
   chunkStart,
+  chunkStartIndex,
   descriptorOffset,
   descriptorSizeBytes,
   findRange,
@@ -13,7 +16,14 @@ import {
 import type { MemoryKind } from '../physical/topology.ts';
 import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
 import { allocateData, type BackingName, type BackingReport, type DataBuffer } from './backing.ts';
-import { controlWord, type RegionLayout, rangeWord, regionLayout } from './layout.ts';
+import {
+  type ControlWordName,
+  controlWord,
+  dataAlignmentBytes,
+  type RegionLayout,
+  rangeWord,
+  regionLayout,
+} from './layout.ts';
 import { readSuperblock, writeSuperblock } from './superblock.ts';
 
 /** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
@@ -25,7 +35,9 @@ export class RegionRange implements ChunkGeometry {
   readonly index: number;
   readonly startPfn: number;
   readonly endPfn: number;
+  readonly pages: number;
   readonly basePfn: number;
+  readonly leadPages: number;
   readonly chunkPages: number;
   readonly chunks: number;
   readonly nid: number;
@@ -47,7 +59,9 @@ export class RegionRange implements ChunkGeometry {
     this.index = index;
     this.startPfn = plan.startPfn;
     this.endPfn = plan.endPfn;
+    this.pages = plan.pages;
     this.basePfn = plan.basePfn;
+    this.leadPages = plan.leadPages;
     this.chunkPages = plan.chunkPages;
     this.chunks = plan.chunks;
     this.nid = plan.nid;
@@ -65,31 +79,32 @@ export class RegionRange implements ChunkGeometry {
     }
   }
 
-  get pages(): number {
-    return this.endPfn - this.startPfn;
-  }
-
   /**
-   * Calls `visit` for the descriptors `[startPfn, endPfn)` window by window, and adds up what it returns.
+   * Calls `visit` for the descriptors numbered `[startIndex, endIndex)` in the range, window by window, and adds up what it
+   * returns.
    * @param visit gets a window, the word where the run begins in it, its descriptors, the pattern, and the number of its
    * first descriptor in the range: the arguments of an init kernel.
    */
   sumOver(
-    startPfn: number,
-    endPfn: number,
+    startIndex: number,
+    endIndex: number,
     visit: (words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number) => number,
   ): number {
     let sum = 0;
-    let index = startPfn - this.startPfn;
-    const end = endPfn - this.startPfn;
-    while (index < end) {
-      const inWindow = index % windowDescriptors;
-      const count = Math.min(end - index, windowDescriptors - inWindow);
+    let index = startIndex;
+    while (index < endIndex) {
+      const inWindow = index & (windowDescriptors - 1);
+      const count = Math.min(endIndex - index, windowDescriptors - inWindow);
       const window = this.#windows[(index - inWindow) / windowDescriptors] as Uint32Array;
-      sum += visit(window, inWindow * descriptorWords, count, this.pattern, index);
+      sum += visit(window, Math.imul(inWindow, descriptorWords), count, this.pattern, index);
       index += count;
     }
     return sum;
+  }
+
+  /** The same for one chunk. */
+  sumOverChunk(chunk: number, visit: Parameters<RegionRange['sumOver']>[2]): number {
+    return this.sumOver(chunkStartIndex(this, chunk), chunkEndIndex(this, chunk), visit);
   }
 
   /** First pfn of a chunk of this range. */
@@ -136,9 +151,8 @@ export class Region {
     this.policy = superblock.policy;
     this.profileId = superblock.profileId;
     this.uuid = superblock.uuid;
-    const sizes = superblock.ranges.map((range) => ({ pages: range.endPfn - range.startPfn, chunks: range.chunks }));
-    this.layout = regionLayout(sizes);
-    checkBuffers(handle, this.layout, sizes);
+    this.layout = regionLayout(superblock.ranges);
+    checkBuffers(handle, this.layout, superblock.ranges);
     this.control = new Int32Array(handle.control, 0, this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
     let firstChunk = 0;
     this.ranges = superblock.ranges.map((plan, index) => {
@@ -152,13 +166,12 @@ export class Region {
 
   /** Allocates the buffers of a plan. Nothing is written into the descriptors. @throws VmemmapError NO_MEMORY */
   static create(plan: Plan, policy: PolicyName, backing: BackingName): Region {
-    const sizes = plan.ranges.map((range) => ({ pages: range.endPfn - range.startPfn, chunks: range.chunks }));
-    const layout = regionLayout(sizes);
+    const layout = regionLayout(plan.ranges);
     const control = new SharedArrayBuffer(layout.controlSizeBytes);
     writeSuperblock(control, plan, policy);
     const { data, report } = allocateData(
       backing,
-      sizes.map(({ pages }) => pages * descriptorSizeBytes),
+      plan.ranges.map(({ pages }) => pages * descriptorSizeBytes),
     );
     return new Region({ kind: 'vmemmap-region', control, data, backing: report });
   }
@@ -181,8 +194,16 @@ export class Region {
     return new Region(handle);
   }
 
-  /** Index in {@link control} of the word for `pause`, `cancel` or `closed`. */
-  word(name: 'pause' | 'cancel' | 'closed'): number {
+  /**
+   * Gives the memory of the descriptors back to the kernel, where the addon can: they read as zeros from then on. What is
+   * smaller than a huge page, and all without the addon, goes when the buffers are collected.
+   */
+  discard(): void {
+    for (const { words } of this.ranges) if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
+  }
+
+  /** Index in {@link control} of a control word. */
+  word(name: ControlWordName): number {
     return controlWord(this.layout, name);
   }
 
@@ -193,11 +214,11 @@ export class Region {
 }
 
 /** Fields of a handle are never trusted as lengths: what the superblock implies must fit into the buffers. */
-function checkBuffers(handle: RegionHandle, layout: RegionLayout, sizes: readonly { pages: number }[]): void {
+function checkBuffers(handle: RegionHandle, layout: RegionLayout, ranges: readonly { pages: number }[]): void {
   const fits =
     handle.control.byteLength >= layout.controlSizeBytes &&
-    handle.data.length === sizes.length &&
-    sizes.every(({ pages }, index) => holds(handle.data[index], pages * descriptorSizeBytes));
+    handle.data.length === ranges.length &&
+    ranges.every(({ pages }, index) => holds(handle.data[index], pages * descriptorSizeBytes));
   if (!fits) {
     throw new VmemmapError('HANDLE_INVALID', 'the buffers do not fit the superblock; make the handle again', {
       received: { control: handle.control.byteLength, data: handle.data.length },

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
-import { closeClaims } from '../../dist/src/claims/drain.js';
+import { closeClaims } from '../../dist/src/claims/orders.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { verifyChunk } from '../../dist/src/observe/verify.js';
 import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
@@ -219,7 +219,7 @@ describe('a chunk that cannot be written', () => {
 });
 
 describe('after close', () => {
-  it('what is ready stays usable, nothing is claimed any more', () => {
+  it('what is ready stays usable until its memory is given back, nothing is claimed any more', () => {
     const { region, range } = setUp();
     const claimant = new Claimant(region);
     claimant.settle(range, chunk);
@@ -227,6 +227,39 @@ describe('after close', () => {
     expect(claimant.settle(range, chunk)).toBe('ready');
     expect(() => claimant.settle(range, chunk + 1)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
     expect(stateOf(claimant.chunks.load(chunk + 1))).toBe('free');
+    claimant.forget();
+    expect(() => claimant.settle(range, chunk)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
+  it('a claim that was won while it closed is given up, and nothing written', () => {
+    const { region, range, counts, kernel } = setUp();
+    const { claimant, chunks } = scripted(region, { kernel });
+    chunks.beforeClaim = () => closeClaims(region);
+    expect(() => claimant.settle(range, chunk)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+    expect(counts[chunk]).toBe(0);
+    expect(stateOf(chunks.load(chunk))).toBe('free');
+  });
+
+  it('claims are waited for before the memory goes: a living owner finishes, a dead one loses its claim', async () => {
+    const { region } = setUp();
+    const claimant = new Claimant(region);
+    const alive = new Claimant(region);
+    alive.chunks.claim(chunk, alive.tag);
+    const dead = new Claimant(region, { thread: deadThread });
+    dead.chunks.claim(chunk + 1, dead.tag);
+    closeClaims(region);
+    const ended = claimant.claimsEnded();
+    setTimeout(() => alive.chunks.publish(chunk, alive.tag), 30);
+    expect(await ended).toBe(true);
+    expect(stateOf(claimant.chunks.load(chunk))).toBe('ready');
+    expect(stateOf(claimant.chunks.load(chunk + 1))).toBe('free');
+  });
+
+  it('a claim that never ends is waited for until the bound', async () => {
+    const { region } = setUp();
+    const alive = new Claimant(region);
+    alive.chunks.claim(chunk, alive.tag);
+    expect(await new Claimant(region, { waitMsMax: 50 }).claimsEnded()).toBe(false);
   });
 
   it('a claimant that left claims nothing any more; others do', () => {

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
-import { cancelDrains, closeClaims, drain, pauseDrains, resumeDrains } from '../../dist/src/claims/drain.js';
+import { drain } from '../../dist/src/claims/drain.js';
+import { cancelDrains, closeClaims, pauseDrains, resumeDrains, untilResumed } from '../../dist/src/claims/orders.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
 
@@ -18,10 +19,10 @@ function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = ()
 }
 
 describe('a drain', () => {
-  it('initializes every chunk once, upwards, its own node first', () => {
+  it('initializes every chunk once, upwards, its own node first, then those behind it, then those before it', () => {
     const { region, order, kernel } = filled([ram(0, 3 * 512, 0), ram(4096, 2 * 512, 1), ram(8192, 512, 0)]);
     expect(drain(new Claimant(region, { kernel }), 1)).toBe('complete');
-    expect(order).toEqual([3, 4, 0, 1, 2, 5]);
+    expect(order).toEqual([3, 4, 5, 0, 1, 2]);
   });
 
   it('passes over what a fault took first', () => {
@@ -95,16 +96,35 @@ describe('a drain', () => {
     expect(drain(claimant, 0)).toBe('cancelled');
   });
 
-  it('claims nothing while it is paused, ends when it is cancelled meanwhile, and goes on when it is resumed', () => {
-    const paused = filled();
-    pauseDrains(paused.region);
-    cancelDrains(paused.region);
-    expect(drain(new Claimant(paused.region, { kernel: paused.kernel }), 0)).toBe('cancelled');
-    expect(paused.order).toEqual([]);
-    const resumed = filled();
-    pauseDrains(resumed.region);
-    resumeDrains(resumed.region);
-    expect(drain(new Claimant(resumed.region, { kernel: resumed.kernel }), 0)).toBe('complete');
-    expect(resumed.order.length).toBe(8);
+  it('that is paused returns after the chunk that it is at, and is begun again where it was', () => {
+    const { region, order, kernel } = filled(undefined, (chunk) => {
+      if (chunk === 1) pauseDrains(region);
+    });
+    const claimant = new Claimant(region, { kernel });
+    expect(drain(claimant, 0)).toBe('paused');
+    expect(drain(claimant, 0)).toBe('paused');
+    expect(order).toEqual([0, 1]);
+    resumeDrains(region);
+    expect(drain(claimant, 0)).toBe('complete');
+    expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('that is paused and cancelled is cancelled', () => {
+    const { region, kernel } = filled();
+    pauseDrains(region);
+    cancelDrains(region);
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('cancelled');
+  });
+});
+
+describe('who waits for a resume', () => {
+  it.each([resumeDrains, cancelDrains, closeClaims])('is woken by %o', async (order) => {
+    const { region } = filled();
+    pauseDrains(region);
+    const resumed = untilResumed(region);
+    const keepAlive = setTimeout(() => {}, 60_000);
+    order(region);
+    await resumed;
+    clearTimeout(keepAlive);
   });
 });

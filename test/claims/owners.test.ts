@@ -1,4 +1,5 @@
 /** The owner table: slots, generations, and who is known to be dead. */
+import { execFileSync } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { OwnerTable } from '../../dist/src/claims/owners.js';
@@ -154,5 +155,22 @@ describe('counters', () => {
       claimsReleased: 0,
       chunksFailed: 0,
     });
+  });
+});
+
+describe('when the kernel cannot be asked', () => {
+  it('a thread that lives is not taken for dead, and nobody joins without an identity', () => {
+    const folder = new URL('../../dist/src/claims/', import.meta.url).href;
+    const code = `
+      import { openSync } from 'node:fs';
+      import { isThreadDead, isTidUnused, thisThread } from '${folder}threads.js';
+      const me = thisThread();
+      try { for (;;) openSync('/dev/null'); } catch {}
+      let code;
+      try { thisThread(); } catch (error) { code = error.code; }
+      process.stdout.write(JSON.stringify([isThreadDead(me), isTidUnused(me.tid), code]));`;
+    const command = 'ulimit -n 60; exec "$0" --input-type=module -e "$1"';
+    const output = execFileSync('sh', ['-c', command, process.execPath, code], { encoding: 'utf8' });
+    expect(JSON.parse(output)).toEqual([false, false, 'THREAD_UNKNOWN']);
   });
 });

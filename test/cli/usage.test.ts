@@ -30,7 +30,7 @@ describe('wrong usage ends with status 2, and tells', () => {
 
   it.each([
     ['--threads', '-1', '0 to 1024'],
-    ['--threads', '1025', '0 to 1024'],
+    ['--threads', '513', '0 to 512'],
     ['--threads', '1.5', '0 to 1024'],
     ['--threads', '', '0 to 1024'],
     ['--threads', '1e2', '0 to 1024'],

@@ -85,15 +85,30 @@ describe('a thread that attached', () => {
     await Promise.all(threads.map((thread) => thread.do('close')));
   });
 
-  it('after the opener closed keeps what is ready, and is told CLOSED for the rest', async () => {
+  it('after the opener closed is told CLOSED', async () => {
     const memmap = await Memmap.open({ ...options, threadsPerNode: 0 });
     const thread = await Attached.to(memmap.handle());
-    await thread.do('fault', 5000, 0);
     await memmap.close();
-    expect(await thread.do('fault', 5000, 0)).toBe('ready');
     expect(await thread.do('fault', 50_000, 0)).toBe('CLOSED');
     expect(await thread.do('ready')).toBe('CLOSED');
     await thread.do('close');
+  });
+
+  it('is told when the thread of the opener has died', async () => {
+    const library = new URL('../../dist/src/index.js', import.meta.url).href;
+    const code = `const { parentPort } = require('node:worker_threads');
+      import(${JSON.stringify(library)}).then(async ({ Memmap }) => {
+        const memmap = await Memmap.open({ topology: '1x1GiB', threadsPerNode: 0 });
+        parentPort.postMessage(memmap.handle());
+        setInterval(() => {}, 1000);
+      });`;
+    const opener = new Worker(code, { eval: true });
+    const [handle] = (await once(opener, 'message')) as [MemmapHandle];
+    await using memmap = Memmap.attach(handle);
+    const ready = memmap.ready.catch((error) => error.code);
+    await opener.terminate();
+    expect(await ready).toBe('WORKERS_FAILED');
+    expect(memmap.fault(77)).toBe('claimed');
   });
 
   it('and ends without closing leaves nothing stuck', async () => {

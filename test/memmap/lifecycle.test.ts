@@ -1,6 +1,8 @@
 /** A memmap from open to close: ready, sync, progress, state, pause, cancel, abort, and their errors. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { Memmap, releaseThreads } from '../../dist/src/index.js';
+import { ChunkMap } from '../../dist/src/claims/chunk-map.js';
+import { addonState, Memmap, releaseThreads } from '../../dist/src/index.js';
+import { Region } from '../../dist/src/region/region.js';
 import { machine, ram } from '../support/regions.js';
 
 afterAll(releaseThreads);
@@ -84,6 +86,17 @@ describe('sync', () => {
     await memmap.sync();
   });
 
+  it('takes Infinity for no limit, and refuses what no timer can be set to', async () => {
+    await using memmap = await Memmap.open(small);
+    await memmap.sync({ timeout: Number.POSITIVE_INFINITY });
+    for (const timeout of [-1, Number.NaN, 2 ** 31]) {
+      await expect(memmap.sync({ timeout })).rejects.toThrow(RangeError);
+    }
+    for (const intervalMs of [0, Number.NaN, Number.POSITIVE_INFINITY]) {
+      await expect(memmap.progress({ intervalMs }).next()).rejects.toThrow(RangeError);
+    }
+  });
+
   it('gives up when its signal says so, with its reason', async () => {
     await using memmap = await Memmap.open(large);
     memmap.pause();
@@ -131,7 +144,68 @@ describe('progress', () => {
   });
 });
 
+describe('retry', () => {
+  /** A memmap of which one chunk could not be written. */
+  async function openFailing(): Promise<Memmap> {
+    const memmap = await Memmap.open(large);
+    memmap.pause();
+    const chunks = ChunkMap.of(Region.attach(memmap.handle()));
+    expect(chunks.claim(2047, 99)).toBe(true);
+    chunks.fail(2047, 99, 5);
+    memmap.resume();
+    return memmap;
+  }
+
+  it('right after ready rejected with CHUNK_FAILED tries the chunk again, and ready comes', async () => {
+    await using memmap = await openFailing();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CHUNK_FAILED', errno: 5 });
+    expect(memmap.stats().chunks).toMatchObject({ failed: 1, ready: 2047 });
+    expect(() => memmap.fault(2 ** 20 - 1)).toThrow(expect.objectContaining({ code: 'CHUNK_FAILED', errno: 5 }));
+    expect(memmap.retry()).toBe(1);
+    await memmap.ready;
+    expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20, wrong: 0 });
+  });
+
+  it('takes a cancel back', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.cancel();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(memmap.retry()).toBe(0);
+    await memmap.ready;
+    expect(memmap.progressNow().pagesReady).toBe(2 ** 20);
+  });
+
+  it('leaves the signal of open in force', async () => {
+    const abort = new AbortController();
+    await using memmap = await Memmap.open({ ...large, signal: abort.signal });
+    memmap.cancel();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+    memmap.retry();
+    memmap.pause();
+    abort.abort();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('while the background is at work is a TypeError', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    expect(() => memmap.retry()).toThrow(TypeError);
+  });
+});
+
 describe('pause and cancel', () => {
+  it('a paused memmap leaves the threads to others, and to its own verification', async () => {
+    await using paused = await Memmap.open(large);
+    paused.pause();
+    await using other = await Memmap.open(large);
+    await other.ready;
+    const { pagesReady } = paused.progressNow();
+    expect(await paused.verify()).toEqual({ checked: pagesReady, wrong: 0, firstWrongPfn: -1 });
+    expect(paused.state).toBe('active');
+    paused.resume();
+    await paused.ready;
+  });
+
   it('a paused background stands still, faults go on, and resume lets it finish', async () => {
     await using memmap = await Memmap.open(large);
     memmap.pause();
@@ -193,8 +267,24 @@ describe('close', () => {
     memmap.fault(0);
     await Promise.all([memmap.close(), memmap.close()]);
     await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
-    expect(memmap.fault(0)).toBe('ready');
+    expect(() => memmap.fault(0)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
     expect(() => memmap.fault(2 ** 20 - 1)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
+  it.skipIf(!addonState().loaded)(`gives the memory back at once ${JSON.stringify(addonState())}`, async () => {
+    const memmap = await Memmap.open(large);
+    await memmap.ready;
+    expect(memmap.residency()?.residentBytes).toBeGreaterThanOrEqual(2 ** 26);
+    await memmap.close();
+    expect(memmap.residency()?.residentBytes).toBeLessThan(2 ** 21);
+  });
+
+  it('waits for a verification that is at work', async () => {
+    const memmap = await Memmap.open(large);
+    await memmap.ready;
+    const verified = memmap.verify();
+    await memmap.close();
+    expect(await verified).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1 });
   });
 
   it('of a paused memmap does not hang', async () => {

@@ -1,7 +1,12 @@
 /** The two policies over the same engine: what is done up front, and how an allocator is fed. */
 import { afterAll, describe, expect, it } from 'vitest';
+import { ChunkMap } from '../../dist/src/claims/chunk-map.js';
+import { Claimant } from '../../dist/src/claims/claimant.js';
+import { Faults } from '../../dist/src/claims/fault.js';
+import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { Memmap, type PfnExtent, releaseThreads } from '../../dist/src/index.js';
-import { machine, ram } from '../support/regions.js';
+import { policies } from '../../dist/src/policy/policies.js';
+import { machine, ram, smallRegion } from '../support/regions.js';
 
 afterAll(releaseThreads);
 
@@ -73,13 +78,16 @@ describe('grow', () => {
   });
 
   it('takes no pages when their descriptors cannot be initialized', async () => {
-    const memmap = await Memmap.open({ ...boot, threadsPerNode: 0 });
-    memmap.grow(0, 158);
-    await memmap.close();
-    const beyond = 2 * section;
-    expect(() => memmap.grow(0, beyond)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
-    // what is initialized is still there to be handed out: the failed call took nothing
-    expect(memmap.grow(0, section - 256)).toEqual({ startPfn: 256, endPfn: section });
+    const region = smallRegion([ram(0, 8 * 512)], 'boot');
+    let errno = 0;
+    const faults = new Faults(new Claimant(region, { kernel: { ...jsKernel, fill: () => errno } }));
+    const grow = (pages: number) => policies.boot.grow?.(faults, region, 0, pages);
+    expect(grow(512)).toEqual({ startPfn: 0, endPfn: 512 });
+    errno = 12;
+    expect(() => grow(1024)).toThrow(expect.objectContaining({ code: 'CHUNK_FAILED', errno: 12 }));
+    errno = 0;
+    for (let chunk = 0; chunk < 8; chunk++) ChunkMap.of(region).retry(chunk);
+    expect(grow(1024)).toEqual({ startPfn: 512, endPfn: 1536 });
   });
 
   it.each([0, -1, 0.5, Number.NaN])('of %d pages is a RangeError', async (pages) => {

@@ -1,6 +1,6 @@
 /** Workers that die or do not load: reported, replaced, their chunks done by others; ready comes, or rejects. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,6 +74,10 @@ describe('workers that fail while loading', () => {
     expect(memmap.state).toBe('idle');
     expect(memmap.fault(5)).toBe('claimed');
     expect(await memmap.verify()).toEqual({ checked: 512, wrong: 0, firstWrongPfn: -1 });
+    // who waits for all does the work when nobody else can
+    await memmap.sync();
+    await memmap.ready;
+    await expectAllRight(memmap);
   });
 
   it('by never ending to load, on a memmap that faults complete meanwhile: open returns, ready comes, close does not hang', async () => {
@@ -95,6 +99,19 @@ describe('workers that fail while loading', () => {
 });
 
 describe('threads', () => {
+  it('that were given back while a background ran are found by the next call', async () => {
+    poolSettings.workerFile = standard.workerFile;
+    const threads = () => readdirSync('/proc/self/task').length;
+    await using memmap = await open('', 0);
+    await releaseThreads();
+    const before = threads();
+    await memmap.ready;
+    expect(memmap.stats().workers.failures).toEqual([]);
+    await memmap.close();
+    await releaseThreads();
+    expect(threads()).toBeLessThanOrEqual(before);
+  });
+
   it('are kept for the next memmap, and can be given back while a background runs', async () => {
     poolSettings.workerFile = standard.workerFile;
     for (let round = 0; round < 3; round++) {

@@ -79,7 +79,7 @@ describe('the layout of a region', () => {
     const chunks = sizes.reduce((sum, size) => sum + size.chunks, 0);
     expect(layout.rangeTable).toBe(4096);
     expect(layout.control).toBe(layout.rangeTable + sizes.length * 256);
-    expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 3 * 64);
+    expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 4 * 64);
     expect(layout.owners).toBeGreaterThanOrEqual(layout.rangeWords + sizes.length * 2 * 64);
     expect(layout.chunkWords).toBe(layout.owners + 1024 * 128);
     expect(layout.controlSizeBytes).toBeGreaterThanOrEqual(layout.chunkWords + chunks * 4);
@@ -96,7 +96,7 @@ describe('the layout of a region', () => {
   prop.prop([anySizes])('gives every contended word a line of its own, inside its part', (sizes) => {
     const layout = regionLayout(sizes);
     const bytes = contendedBytes(layout, sizes.length);
-    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(3 + 2 * sizes.length);
+    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(4 + 2 * sizes.length);
     expect(bytes.every((byte) => byte >= layout.control && byte < layout.owners)).toBe(true);
     for (const part of [layout.control, layout.rangeWords, layout.owners, layout.chunkWords]) expect(part % 64).toBe(0);
   });

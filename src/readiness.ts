@@ -1,0 +1,194 @@
+/** When everything is initialized: `ready`, what it rejects with, and waiting for it within limits. */
+import type { Background } from './background.ts';
+import { isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
+import { type Claimant, chunkFailed } from './claims/claimant.ts';
+import { isClosed, isStopped, openerOf } from './claims/orders.ts';
+import { VmemmapError } from './errors.ts';
+import { refuseTooLarge } from './region/memory-limit.ts';
+
+/** Limits of {@link Readiness.sync}. */
+export interface SyncOptions {
+  /** Rejects with its reason when aborted; the background goes on. */
+  signal?: AbortSignal;
+  /** Milliseconds, 0 to 2^31 − 1; SYNC_TIMEOUT when they are over. Default, and Infinity: none. */
+  timeout?: number;
+}
+
+/** How often one who waits for everything looks around, when nobody wakes it. */
+const lookAroundMs = 500;
+/** Longest that a timer of Node can be set to; a larger number would mean 1 ms. */
+const timerMsMax: number = 2 ** 31 - 1;
+
+/** Checks a time for a timer. @throws RangeError that names the option */
+export function checkTimerMs(name: string, ms: number, min: number): void {
+  if (ms >= min && ms <= timerMsMax) return;
+  throw new RangeError(`${name} must be ${min} to ${timerMsMax} milliseconds, not ${ms}`);
+}
+
+/** How long one turn of work on the caller's thread may take before the event loop gets its turn. */
+export const turnMsMax = 5;
+
+/** See the top of the file. One per memmap and thread. */
+export class Readiness {
+  /** Whether everything was found initialized, or `ready` has rejected. */
+  outcome: 'pending' | 'ready' | 'failed' = 'pending';
+  readonly #claimant: Claimant;
+  readonly #background: Background | undefined;
+  #ready: Promise<void> | undefined;
+  #closing = false;
+
+  /** @param background of the thread that opened the memmap; undefined where it was attached to. */
+  constructor(claimant: Claimant, background: Background | undefined) {
+    this.#claimant = claimant;
+    this.#background = background;
+  }
+
+  /** Settles when everything is initialized or will not be. Never unhandled. */
+  get ready(): Promise<void> {
+    return this.#ready ?? this.begin();
+  }
+
+  /** Starts the drains, and tells `ready` by whatever comes first: all is done, or the background ended without. */
+  begin(): Promise<void> {
+    this.outcome = 'pending';
+    const background = this.#background;
+    const done = background?.threads
+      ? Promise.race([this.#allSettled(), this.#drained(background)])
+      : this.#allSettled();
+    return this.#expect(done);
+  }
+
+  #expect(done: Promise<void>): Promise<void> {
+    const ready = done.then(
+      () => {
+        this.outcome = 'ready';
+      },
+      (error) => {
+        this.outcome = 'failed';
+        throw error;
+      },
+    );
+    // Who never asks for `ready` must not be killed by an unhandled rejection; who does gets it.
+    ready.catch(() => {});
+    this.#ready = ready;
+    return ready;
+  }
+
+  async #drained(background: Background): Promise<void> {
+    // after a retry: the drains of before have nothing to do any more, but may not have told so yet
+    // (not awaited at the first start: threads are to be on their way when open returns, whatever its caller does next)
+    if (background.active) await background.ended();
+    const outcome = await background.start();
+    if (outcome === 'cancelled') throw this.#stopError();
+    await this.#allSettled();
+  }
+
+  /**
+   * Resolves when every chunk is initialized, whoever did it; rejects when all are settled and some failed. Waits for the
+   * last chunk first: drains go upwards, so that most often one wake-up is enough.
+   */
+  async #allSettled(): Promise<void> {
+    const { chunks, region } = this.#claimant;
+    let failed: VmemmapError | undefined;
+    for (const range of region.ranges.toReversed()) {
+      for (let chunk = range.chunks - 1; chunk >= 0; ) {
+        const number = range.firstChunk + chunk;
+        const word = chunks.load(number);
+        if (stateOf(word) === 'failed') failed = chunkFailed(range, chunk, payloadOf(word));
+        if (isInitialized(word) || stateOf(word) === 'failed') chunk--;
+        else if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
+        else if (this.#isOrphaned) throw orphanedError();
+        else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
+        // whoever attached has no workers that keep the process alive while it waits
+        else await this.#claimant.waitForChange(number, word, lookAroundMs);
+      }
+    }
+    if (failed) throw failed;
+  }
+
+  /** Whether this thread attached to a memmap whose opener, and with it its background, has died. */
+  get #isOrphaned(): boolean {
+    return !this.#background && this.#claimant.owners.isDead(openerOf(this.#claimant.region));
+  }
+
+  #stopError(): VmemmapError {
+    return this.#closing || isClosed(this.#claimant.region)
+      ? new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized')
+      : new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, open again to have all done');
+  }
+
+  /** See {@link Memmap.sync}. */
+  async sync({ signal, timeout = Number.POSITIVE_INFINITY }: SyncOptions): Promise<void> {
+    const isLimited = timeout !== Number.POSITIVE_INFINITY;
+    if (isLimited) checkTimerMs('timeout', timeout, 0);
+    signal?.throwIfAborted();
+    const limits = new AbortController();
+    const expired = new VmemmapError('SYNC_TIMEOUT', `not everything was initialized within ${timeout} ms; sync again`);
+    // a timer of its own, so that the event loop lives while somebody waits
+    const timer = isLimited ? setTimeout(() => limits.abort(expired), timeout) : setInterval(() => {}, lookAroundMs);
+    const forward = (): void => limits.abort(signal?.reason);
+    signal?.addEventListener('abort', forward, { once: true });
+    try {
+      const limited = new Promise<never>((_, reject) => {
+        limits.signal.addEventListener('abort', () => reject(limits.signal.reason), { once: true });
+      });
+      await Promise.race([limited, this.#work(limits.signal)]);
+    } finally {
+      clearInterval(timer);
+      signal?.removeEventListener('abort', forward);
+      limits.abort();
+    }
+  }
+
+  /** Waits for `ready`; where there is no thread that would bring it about, or none any more, does the work. */
+  async #work(limit: AbortSignal): Promise<void> {
+    const background = this.#background;
+    if (background && background.threads > 0) {
+      try {
+        return await this.ready;
+      } catch (error) {
+        if (!(error instanceof VmemmapError && error.code === 'WORKERS_FAILED')) throw error;
+      }
+    }
+    if (!background) return this.ready;
+    await this.#initializeHere(limit);
+    if (limit.aborted) return;
+    if (this.outcome === 'failed' && !isStopped(this.#claimant.region)) this.#expect(this.#allSettled());
+    await this.ready;
+  }
+
+  async #initializeHere(limit: AbortSignal): Promise<void> {
+    const { region } = this.#claimant;
+    refuseTooLarge(region.pages);
+    let turnEndsMs = performance.now() + turnMsMax;
+    for (const range of region.ranges) {
+      for (let chunk = 0; chunk < range.chunks; chunk++) {
+        if (performance.now() > turnEndsMs) {
+          await new Promise(setImmediate);
+          turnEndsMs = performance.now() + turnMsMax;
+        }
+        if (limit.aborted || isStopped(region)) return;
+        await this.#claimant.settleAsync(range, chunk);
+      }
+    }
+  }
+
+  /** Lets those who wait look around: an order was given that no chunk word tells. */
+  wake(): void {
+    const { chunks } = this.#claimant;
+    for (let chunk = 0; chunk < chunks.chunks; chunk++) if (!isInitialized(chunks.load(chunk))) chunks.wakeAll(chunk);
+  }
+
+  /** From now on `ready` does not come any more if it has not. */
+  close(): void {
+    this.#closing = true;
+    this.wake();
+  }
+}
+
+function orphanedError(): VmemmapError {
+  return new VmemmapError(
+    'WORKERS_FAILED',
+    'the thread that opened the memmap has died, and its background with it; faults still work',
+  );
+}
