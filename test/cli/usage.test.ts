@@ -29,11 +29,11 @@ describe('wrong usage ends with status 2, and tells', () => {
   });
 
   it.each([
-    ['--threads', '-1', '0 to 1024'],
+    ['--threads', '-1', '0 to 512'],
     ['--threads', '513', '0 to 512'],
-    ['--threads', '1.5', '0 to 1024'],
-    ['--threads', '', '0 to 1024'],
-    ['--threads', '1e2', '0 to 1024'],
+    ['--threads', '1.5', '0 to 512'],
+    ['--threads', '', '0 to 512'],
+    ['--threads', '1e2', '0 to 512'],
     ['--chunk-pages', '0', '1 to 268435456'],
     ['--chunk-pages', '268435457', '1 to 268435456'],
     ['--faults', 'many', '0 to 10000000'],
