@@ -106,7 +106,7 @@ describe('a measured run', () => {
     expect(ready.at(-1)).toBe(24_576);
     expect(ready).toEqual(ready.toSorted((a, b) => a - b));
     expect(opened?.state).toBe('idle');
-    expect(opened?.isInitialized(0, 18)).toBe(true);
+    expect(() => opened?.fault(0)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
   });
 
   it('fails with VERIFY_WRONG, and the report, when a descriptor is wrong', async () => {

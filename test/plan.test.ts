@@ -12,8 +12,9 @@ const profile = 'linux-6.1';
 const TiB = 2 ** 28;
 
 /** Ranges of a plan without their patterns. */
+/** Ranges without what is computed from the rest. */
 function shapes({ ranges }: Plan): unknown[] {
-  return ranges.map(({ pattern: _, ...shape }) => shape);
+  return ranges.map(({ pattern: _pattern, pages: _pages, leadPages: _leadPages, ...shape }) => shape);
 }
 
 /** First descriptor of each range as the pattern has it: flags and lane 1. */

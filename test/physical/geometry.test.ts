@@ -62,7 +62,9 @@ describe('the chunks of a range', () => {
       { basePfn: pfnLimit - 512, chunkPages: 512, chunks: 1 },
     ],
   ])('are by default 1/1024, rounded up to pageblocks: %s', (_, range, wanted) => {
-    expect(chunkGeometry(range)).toEqual({ ...range, ...wanted });
+    const pages = range.endPfn - range.startPfn;
+    const leadPages = range.startPfn - wanted.basePfn;
+    expect(chunkGeometry(range)).toEqual({ ...range, ...wanted, pages, leadPages });
   });
 
   it.each([
@@ -77,7 +79,9 @@ describe('the chunks of a range', () => {
     expect(chunkGeometry(extent(0, 4096), asked)).toEqual({
       startPfn: 0,
       endPfn: 4096,
+      pages: 4096,
       basePfn: 0,
+      leadPages: 0,
       chunkPages,
       chunks,
     });
