@@ -24,6 +24,11 @@ const loaded = load();
 export const skipReason: string | undefined = typeof loaded === 'string' ? loaded : undefined;
 if (skipReason !== undefined) process.stderr.write(`the tests of the addon are skipped: ${skipReason}\n`);
 
+/** A name of tests that carries the reason why they are skipped, if they are. */
+export function named(what: string): string {
+  return skipReason === undefined ? what : `${what} (${skipReason})`;
+}
+
 /** Only to be used by tests that are skipped when {@link skipReason} is set. */
 export const addon = (typeof loaded === 'string' ? {} : loaded) as Addon;
 

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
-import { addon, loaderPath, projectRoot, skipReason, untyped } from './built-addon.js';
+import { addon, loaderPath, named, projectRoot, skipReason, untyped } from './built-addon.js';
 
 const untouched = 0xa5a5_a5a5;
 const descriptorWords = 16;
@@ -63,7 +63,7 @@ function tryAllocate(length: number): Uint32Array | undefined {
   }
 }
 
-describe.skipIf(skipReason !== undefined)('the init kernel of the addon', () => {
+describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'), () => {
   describe.each(Object.entries(memories))('in %s', (_, make) => {
     it.each(Object.entries(lines))(
       'writes the %s line as defined, whatever the length and the offset',

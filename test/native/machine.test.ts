@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { descriptorFields, descriptorLanes } from '../../dist/src/descriptor/layout.js';
 import { layoutFacts } from '../../dist/src/descriptor/pattern.js';
 import { descriptorSizeBytes } from '../../dist/src/physical/geometry.js';
-import { addon, loaderPath, projectRoot, skipReason, untyped } from './built-addon.js';
+import { addon, loaderPath, named, projectRoot, skipReason, untyped } from './built-addon.js';
 
 const hugePageBytes = 2 * 1024 * 1024;
 const hasHugePages = existsSync('/sys/kernel/mm/transparent_hugepage/enabled');
@@ -40,7 +40,7 @@ async function inThread<T>(statements: string, data: unknown = undefined): Promi
   }
 }
 
-describe.skipIf(skipReason !== undefined)('bytesToBoundary', () => {
+describe.skipIf(skipReason !== undefined)(named('bytesToBoundary'), () => {
   const bytes = new Uint8Array(new SharedArrayBuffer(2 ** 16));
 
   it.each([1, 2, 64, 4096, hugePageBytes, 2 ** 30])('leads to the next multiple of %d', (boundary) => {
@@ -73,7 +73,7 @@ describe.skipIf(skipReason !== undefined)('bytesToBoundary', () => {
   );
 });
 
-describe.skipIf(skipReason !== undefined)('addressOf', () => {
+describe.skipIf(skipReason !== undefined)(named('addressOf'), () => {
   it('moves with the start of the view, whatever its elements', () => {
     const buffer = new SharedArrayBuffer(64);
     const start = untyped.addressOf(new Uint8Array(buffer)) as bigint;
@@ -83,7 +83,7 @@ describe.skipIf(skipReason !== undefined)('addressOf', () => {
   });
 });
 
-describe.skipIf(skipReason !== undefined)('adviseHugePages', () => {
+describe.skipIf(skipReason !== undefined)(named('adviseHugePages'), () => {
   const sizeBytes = 64 * 1024 * 1024;
   const made = (): Uint8Array => new Uint8Array(new SharedArrayBuffer(sizeBytes));
   const advise = untyped.adviseHugePages as (...args: unknown[]) => number;
@@ -138,7 +138,31 @@ describe.skipIf(skipReason !== undefined)('adviseHugePages', () => {
   });
 });
 
-describe.skipIf(skipReason !== undefined)('threads and CPUs', () => {
+describe.skipIf(skipReason !== undefined)(named('discard'), () => {
+  const sizeBytes = 64 * 1024 * 1024;
+
+  it('lets whole pages read as zeros and leaves the rest', () => {
+    const view = new Uint8Array(new SharedArrayBuffer(sizeBytes)).fill(7);
+    const page = addon.bytesToBoundary(view, 4096) + 4096 * 100;
+    const discard = untyped.discard as (...args: unknown[]) => number;
+    // From the middle of one page to the middle of the third behind it: two whole ones.
+    expect(discard(view, page + 2048, 3 * 4096)).toBe(0);
+    expect(view.subarray(page, page + 4096).every((byte) => byte === 7)).toBe(true);
+    expect(view.subarray(page + 4096, page + 3 * 4096).every((byte) => byte === 0)).toBe(true);
+    expect(view.subarray(page + 3 * 4096, page + 4 * 4096).every((byte) => byte === 7)).toBe(true);
+    view[page + 4096] = 9;
+    expect(view[page + 4096]).toBe(9);
+  });
+
+  it('of the whole view leaves nothing of it in memory', () => {
+    const view = new Uint8Array(new SharedArrayBuffer(sizeBytes)).fill(7);
+    const before = process.memoryUsage.rss();
+    expect(addon.discard(view as never)).toBe(0);
+    expect(before - process.memoryUsage.rss()).toBeGreaterThan(sizeBytes / 2);
+  });
+});
+
+describe.skipIf(skipReason !== undefined)(named('threads and CPUs'), () => {
   it('threadId is that of the calling thread', async () => {
     const main = addon.threadId();
     const other = await inThread<{ id: number; exists: boolean }>(
@@ -200,7 +224,7 @@ describe.skipIf(skipReason !== undefined)('threads and CPUs', () => {
   });
 });
 
-describe.skipIf(skipReason !== undefined)('the addon', () => {
+describe.skipIf(skipReason !== undefined)(named('the addon'), () => {
   it('was compiled with the layout of the table', () => {
     const sizes = descriptorFields.map((field) => [`size_${field.name}`, field.sizeBytes]);
     expect(addon.layout()).toEqual({ ...layoutFacts(), ...Object.fromEntries(sizes), size: descriptorSizeBytes });
