@@ -127,8 +127,8 @@ export class Memmap implements AsyncDisposable {
   }
 
   /**
-   * Waits for `ready` within limits, and keeps the process alive meanwhile. In a memmap opened with no threads the caller
-   * does the work, in turns of some milliseconds between which the event loop runs.
+   * Waits for `ready` within limits, and keeps the process alive meanwhile. In a memmap that was opened with no threads, or
+   * whose threads all failed, the caller does the work, in turns of some milliseconds between which the event loop runs.
    */
   sync(options: SyncOptions = {}): Promise<void> {
     return this.#readiness.sync(options);
@@ -199,7 +199,7 @@ export class Memmap implements AsyncDisposable {
     if (isStopped(this.#region)) return 'idle';
     for (let chunk = this.#region.chunks - 1; chunk >= 0; chunk--) {
       const word = chunks.load(chunk);
-      if (!isInitialized(word) && stateOf(word) !== 'failed') return 'active';
+      if (!isInitialized(word) && stateOf(word) !== 'failed') return this.#readiness.isOrphaned ? 'idle' : 'active';
     }
     return 'idle';
   }

@@ -97,7 +97,7 @@ export class Readiness {
         if (stateOf(word) === 'failed') failed = chunkFailed(range, chunk, payloadOf(word));
         if (isInitialized(word) || stateOf(word) === 'failed') chunk--;
         else if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
-        else if (this.#isOrphaned) throw orphanedError();
+        else if (this.isOrphaned) throw orphanedError();
         else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
         // whoever attached has no workers that keep the process alive while it waits
         else await this.#claimant.waitForChange(number, word, lookAroundMs);
@@ -107,7 +107,7 @@ export class Readiness {
   }
 
   /** Whether this thread attached to a memmap whose opener, and with it its background, has died. */
-  get #isOrphaned(): boolean {
+  get isOrphaned(): boolean {
     return !this.#background && this.#claimant.owners.isDead(openerOf(this.#claimant.region));
   }
 
@@ -168,7 +168,12 @@ export class Readiness {
           turnEndsMs = performance.now() + turnMsMax;
         }
         if (limit.aborted || isStopped(region)) return;
-        await this.#claimant.settleAsync(range, chunk);
+        try {
+          await this.#claimant.settleAsync(range, chunk);
+        } catch (error) {
+          // one chunk that cannot be written does not keep the others from it; `ready` tells of it
+          if (!(error instanceof VmemmapError && error.code === 'CHUNK_FAILED')) throw error;
+        }
       }
     }
   }

@@ -108,6 +108,7 @@ describe('a thread that attached', () => {
     const ready = memmap.ready.catch((error) => error.code);
     await opener.terminate();
     expect(await ready).toBe('WORKERS_FAILED');
+    expect(memmap.state).toBe('idle');
     expect(memmap.fault(77)).toBe('claimed');
   });
 

@@ -166,6 +166,18 @@ describe('retry', () => {
     expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20, wrong: 0 });
   });
 
+  it('without threads, too: sync goes on past the failed chunk and tells of it', async () => {
+    await using memmap = await Memmap.open({ ...small, threadsPerNode: 0 });
+    const chunks = ChunkMap.of(Region.attach(memmap.handle()));
+    chunks.claim(3, 99);
+    chunks.fail(3, 99, 5);
+    await expect(memmap.sync()).rejects.toMatchObject({ code: 'CHUNK_FAILED', errno: 5 });
+    expect(memmap.stats().chunks).toMatchObject({ failed: 1, ready: 7 });
+    expect(memmap.retry()).toBe(1);
+    await memmap.sync();
+    expect(memmap.stats().chunks).toMatchObject({ failed: 0, ready: 8 });
+  });
+
   it('takes a cancel back', async () => {
     await using memmap = await Memmap.open(large);
     memmap.cancel();
