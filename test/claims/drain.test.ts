@@ -1,5 +1,5 @@
 /** The drain: order, orders from outside, and what it does with chunks that others hold. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
@@ -123,7 +123,11 @@ describe('who waits for a resume', () => {
     pauseDrains(region);
     const resumed = untilResumed(region);
     const keepAlive = setTimeout(() => {}, 60_000);
+    const notify = vi.spyOn(Atomics, 'notify');
     order(region);
+    // one thread was woken: that it looks around by itself from time to time is for when this is lost
+    expect(notify.mock.results.map(({ value }) => value)).toContain(1);
+    notify.mockRestore();
     await resumed;
     clearTimeout(keepAlive);
   });
