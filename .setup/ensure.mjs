@@ -72,6 +72,15 @@ export async function ensure({ root = projectRoot, steps = allSteps, log = logTo
 }
 
 /**
+ * Whether the file system did not let us write.
+ * @param {unknown} error
+ * @returns {error is NodeJS.ErrnoException}
+ */
+function isRefusal(error) {
+  return error instanceof Error && 'code' in error && ['EACCES', 'EROFS', 'ENOSPC'].includes(String(error.code));
+}
+
+/**
  * As `ensure`, for programs: a failure is told on stderr and ends the process with status 1.
  * @param {readonly string[]} [names] the steps that are needed, all by default.
  * @returns {Promise<void>}
@@ -85,6 +94,8 @@ export async function setUp(names = []) {
     await ensure(names.length === 0 ? {} : { steps: allSteps.filter((step) => names.includes(step.name)) });
   } catch (error) {
     if (error instanceof SetupError) logToStderr(error.message);
+    else if (isRefusal(error))
+      logToStderr(`set-up failed: ${error.message}; this folder must be writable and have space`);
     else logToStderr(`set-up failed: ${error instanceof Error ? error.stack : error}`);
     process.exit(1);
   }

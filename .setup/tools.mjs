@@ -9,6 +9,9 @@ const nodePrefix = dirname(dirname(process.execPath));
 /** A set-up that failed: the message is for people and says what to do. */
 export class SetupError extends Error {}
 
+/** @type {readonly NodeJS.Signals[]} */
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /**
  * Runs a Node.js program and keeps what it prints, for the case that it fails: stdout belongs to the command alone.
  * @param {string} what what it does, for the message when it fails.
@@ -28,6 +31,14 @@ export async function runNode(what, script, args, { cwd, advice, env = {} }) {
   const keep = (/** @type {string} */ text) => {
     output += text;
   };
+  // Whoever interrupts the set-up must not leave npm behind, still writing where the next set-up begins.
+  /** @type {string | undefined} */
+  let interruption;
+  const interrupt = (/** @type {NodeJS.Signals} */ signal) => {
+    interruption = signal;
+    child.kill('SIGTERM');
+  };
+  for (const signal of interruptions) process.on(signal, interrupt);
   child.stdout.setEncoding('utf8').on('data', keep);
   child.stderr.setEncoding('utf8').on('data', keep);
   /** @type {string} */
@@ -37,6 +48,8 @@ export async function runNode(what, script, args, { cwd, advice, env = {} }) {
       resolve(status === 0 ? '' : signal ? `killed by ${signal}` : `exit status ${status}`),
     );
   });
+  for (const signal of interruptions) process.off(signal, interrupt);
+  if (interruption !== undefined) throw new SetupError(`interrupted (${interruption}); start again to go on`);
   if (outcome === '') return;
   throw new SetupError(`${what} failed (${outcome})${excerpt(output)}\n${advice}`);
 }

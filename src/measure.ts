@@ -7,6 +7,7 @@ import { Memmap } from './memmap.ts';
 import type { FaultReport, InitReport, Milestone, RangeReport } from './observe/init-report.ts';
 import type { Progress } from './observe/progress.ts';
 import { seededRandom } from './observe/random.ts';
+import { nothingVerified } from './observe/verify.ts';
 import { checkOptions, type OpenOptions } from './options.ts';
 import { roundDown } from './physical/geometry.ts';
 import { type ZoneName, zoneNames } from './physical/zones.ts';
@@ -56,7 +57,7 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
     const totalMs = (await readyAt) - startMs;
     const milestones = await watched;
     const verifyStartMs = performance.now();
-    const verified = measure.verify ? await memmap.verify() : { checked: 0, wrong: 0, firstWrongPfn: -1 };
+    const verified = measure.verify ? await unlessAborted(memmap.verify(), signal) : nothingVerified;
     const verifyMs = performance.now() - verifyStartMs;
     const residency = memmap.residency();
     const stats = memmap.stats();
@@ -90,6 +91,22 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
     );
   } finally {
     await memmap.close();
+  }
+}
+
+/** What was promised, or the signal's reason as soon as it is aborted. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  signal.throwIfAborted();
+  let abort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

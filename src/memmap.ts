@@ -1,12 +1,13 @@
 /** The main path: open → plan → map → start → (fault | drain) → ready → close. */
 import { Background, type NodeThreads, threadsOf, type WorkerFailure } from './background.ts';
 import { type ChunkStateName, isInitialized, stateOf } from './claims/chunk-map.ts';
-import { Claimant, type FaultOutcome } from './claims/claimant.ts';
+import { Claimant, closedError, type FaultOutcome } from './claims/claimant.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
 import {
   allowDrains,
   cancelDrains,
   closeClaims,
+  isClosed,
   isStopped,
   pauseDrains,
   resumeDrains,
@@ -100,10 +101,12 @@ export class Memmap implements AsyncDisposable {
 
   /**
    * Sees a memmap that another thread opened, with all that the opener can do but `retry`. Close it in each thread.
-   * @throws VmemmapError HANDLE_INVALID, NO_OWNER_SLOT
+   * @throws VmemmapError HANDLE_INVALID, CLOSED, NO_OWNER_SLOT
    */
   static attach(handle: MemmapHandle): Memmap {
-    return new Memmap(Region.attach(handle), undefined);
+    const region = Region.attach(handle);
+    if (isClosed(region)) throw closedError();
+    return new Memmap(region, undefined);
   }
 
   #start(signal: AbortSignal | undefined): void {
@@ -342,6 +345,7 @@ export class Memmap implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#forgetSignal();
+    this.#faults.close();
     // First nobody starts anything any more, then those who are at it are waited for, then the memory goes.
     if (this.#background) closeClaims(this.#region);
     this.#readiness.close();

@@ -33,7 +33,8 @@ function load(): { addon: Addon | undefined; state: AddonState } {
     addon: undefined,
     state: { loaded: false, reason },
   });
-  if (process.env['VMEMMAP_ADDON'] === 'off') return without('VMEMMAP_ADDON=off');
+  const setting = process.env['VMEMMAP_ADDON'] ?? '';
+  if (/^(off|no|false|0)$/i.test(setting)) return without(`VMEMMAP_ADDON=${setting}`);
   try {
     const require = createRequire(import.meta.url);
     const loaded = require('node-gyp-build')(packageRoot()) as Addon;
@@ -42,7 +43,8 @@ function load(): { addon: Addon | undefined; state: AddonState } {
     if (stale) return without(`it was built for another descriptor layout (${stale[0]}); build it again`);
     return { addon: loaded, state: { loaded: true } };
   } catch (error) {
-    return without(error instanceof Error ? (error.message.split('\n')[0] as string) : String(error));
+    const text = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error);
+    return without(text.startsWith('No native build') ? 'it is not built: that takes python3, make and g++' : text);
   }
 }
 

@@ -114,7 +114,7 @@ export class Readiness {
   #stopError(): VmemmapError {
     return this.#closing || isClosed(this.#claimant.region)
       ? new VmemmapError('CLOSED', 'the memmap was closed before everything was initialized')
-      : new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, open again to have all done');
+      : new VmemmapError('CANCELLED', 'the background was cancelled; faults still work, retry() takes the cancel back');
   }
 
   /** See {@link Memmap.sync}. */

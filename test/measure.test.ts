@@ -170,13 +170,27 @@ describe('a run that is aborted', () => {
     expect(faults).toHaveLength(6);
   });
 
+  it('while it verifies rejects with the reason', async () => {
+    const abort = new AbortController();
+    const reason = new Error('seen enough');
+    const onOpen = (memmap: Memmap): void => {
+      const { verify } = memmap;
+      memmap.verify = () => {
+        abort.abort(reason);
+        return verify.call(memmap);
+      };
+    };
+    await expect(measured({ signal: abort.signal }, { verify: true, onOpen })).rejects.toBe(reason);
+  });
+
   it('by cancelling its memmap rejects with CANCELLED and makes no more faults', async () => {
     const { faults, onOpen } = recorder();
     const cancelled = (memmap: Memmap): void => {
       onOpen(memmap);
       memmap.cancel();
     };
-    const run = measured({}, { faults: 1_000_000, onOpen: cancelled });
+    // so many chunks that faults, a millisecond apart, cannot have done them all before the worker is there to be cancelled
+    const run = measured({ topology: '1x64GiB' }, { faults: 1_000_000, onOpen: cancelled });
     await expect(run).rejects.toMatchObject({ code: 'CANCELLED' });
     expect(faults.length).toBeLessThan(1_000_000);
   });

@@ -223,7 +223,7 @@ export class Claimant {
 
   #refuseWhenClosed(): void {
     if (this.#left || isClosed(this.region)) {
-      throw new VmemmapError('CLOSED', 'the memmap was closed; open it again');
+      throw closedError();
     }
   }
 
@@ -234,6 +234,11 @@ export class Claimant {
     dropped.unregister(this);
     this.owners.leave(this.#owner);
   }
+}
+
+/** The error for whoever comes after close. */
+export function closedError(): VmemmapError {
+  return new VmemmapError('CLOSED', 'the memmap was closed; open it again');
 }
 
 /** The error for a chunk whose descriptors could not be written. */

@@ -3,7 +3,7 @@ import { VmemmapError } from '../errors.ts';
 import { chunkOf, endChunk, firstChunk } from '../physical/geometry.ts';
 import type { RegionRange } from '../region/region.ts';
 import { isInitialized } from './chunk-map.ts';
-import type { Claimant, FaultOutcome } from './claimant.ts';
+import { type Claimant, closedError, type FaultOutcome } from './claimant.ts';
 
 /** Orders of a fault: 4 KiB, 2 MiB and 1 GiB, as dax faults come (PTE, PMD and PUD). */
 export type FaultOrder = 0 | 9 | 18;
@@ -17,8 +17,9 @@ export function pagesOfOrder(order: number): number {
 /** Faults of one thread. */
 export class Faults {
   readonly #claimant: Claimant;
-  /** Range of the last fault: neighbours follow each other. */
+  /** Range of the last fault: neighbours follow each other. After close one that holds no pfn. */
   #last: RegionRange;
+  #closed = false;
 
   constructor(claimant: Claimant) {
     this.#claimant = claimant;
@@ -35,6 +36,7 @@ export class Faults {
   }
 
   #findRange(pfn: number): RegionRange {
+    if (this.#closed) throw closedError();
     if (!Number.isSafeInteger(pfn) || pfn < 0) throw new RangeError(`a pfn is a whole number of 0 or more, not ${pfn}`);
     const range = this.#claimant.region.rangeOf(pfn);
     if (range === undefined) {
@@ -44,6 +46,12 @@ export class Faults {
     }
     this.#last = range;
     return range;
+  }
+
+  /** From now on every pfn is refused: the memory is given back. */
+  close(): void {
+    this.#closed = true;
+    this.#last = Object.create(this.#last, { startPfn: { value: 0 }, endPfn: { value: 0 } });
   }
 
   /** Synchronous fault. Holes and what lies behind the last range are passed over; `pfn` itself must exist. */

@@ -84,7 +84,7 @@ export function initCommand(): Command {
     .option('--json', 'print one JSON object on stdout and nothing else')
     .addHelpText(
       'after',
-      '\nExamples:\n  vmemmap init --detect --verify\n  vmemmap init --simulate 8x128GiB:pmem --faults 2000 --json',
+      '\nDescriptors take 1/64 of the memory that they describe.\n\nExamples:\n  vmemmap init --detect --verify\n  vmemmap init --simulate 2x32GiB:pmem --faults 2000 --json',
     )
     .allowExcessArguments(false)
     .action(runInit);
@@ -96,7 +96,7 @@ function openOptions(flags: InitFlags, signal: AbortSignal): MachineOptions {
     const what = flags.file === undefined ? `backing ${flags.backing}` : '--file';
     throw new VmemmapError(
       'BACKING_UNAVAILABLE',
-      `${what}: this version keeps descriptors in memory only; use --backing ${backingNames.join(' or ')} without --file`,
+      `${what} is not there yet in this version; use --backing ${backingNames.join(' or ')} without --file`,
       { received: flags.backing },
     );
   }

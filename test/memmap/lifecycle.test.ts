@@ -279,7 +279,12 @@ describe('close', () => {
     memmap.fault(0);
     await Promise.all([memmap.close(), memmap.close()]);
     await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
-    expect(() => memmap.fault(0)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+    const closed = expect.objectContaining({ code: 'CLOSED' });
+    expect(() => memmap.fault(0)).toThrow(closed);
+    expect(() => memmap.page(0)).toThrow(closed);
+    expect(() => memmap.offsetOf(0)).toThrow(closed);
+    expect(() => memmap.isInitialized(0)).toThrow(closed);
+    expect(() => Memmap.attach(memmap.handle())).toThrow(closed);
     expect(() => memmap.fault(2 ** 20 - 1)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
   });
 
