@@ -73,6 +73,20 @@ describe('edges', () => {
     expect(read(map)).toEqual(['free', 0]);
   });
 
+  it('READY → FREE when the memory has been given back, and no other state', () => {
+    const after = (['free', 'claimed', 'ready', 'failed'] as const).map((state) => {
+      const map = inState[state]();
+      map.forget(chunk);
+      return read(map);
+    });
+    expect(after).toEqual([
+      ['free', 0],
+      ['claimed', mine],
+      ['free', 0],
+      ['failed', 28],
+    ]);
+  });
+
   it('an edge of one chunk leaves its neighbours alone', () => {
     const map = inState.ready();
     expect(stateOf(map.load(chunk - 1))).toBe('free');

@@ -271,6 +271,22 @@ describe('the lock', () => {
     expect(clone.has(lock)).toBe(false);
   });
 
+  it('is gone, and so is the tool, when the set-up was interrupted', async () => {
+    // longer than a test may take: that the set-up ends shows that it has ended npm
+    clone.env['MADE_NPM_MS'] = '600000';
+    const interrupted = clone.spawn('ensure');
+    while (clone.takeTools()[0] !== 'npm') await new Promise((resolve) => setTimeout(resolve, 5));
+    interrupted.child.kill('SIGINT');
+    expect(await interrupted.ended).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'vmemmap: installing packages…\nvmemmap: interrupted (SIGINT); start again to go on\n',
+    });
+    expect(clone.has(lock)).toBe(false);
+    delete clone.env['MADE_NPM_MS'];
+    expect(await clone.run('ensure')).toMatchObject({ status: 0 });
+  });
+
   it('is taken over by one of many when its holder was killed', async () => {
     clone.env['MADE_NPM_MS'] = '200';
     const killed = clone.spawn('ensure');
