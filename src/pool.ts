@@ -49,6 +49,7 @@ export class NodePool {
     // A worker that fails while loading leaves the tasks behind it hanging: no task of this pool running after so long
     // means that none will.
     const timer = setInterval(() => {
+      // relaxed would do, with the store in worker.ts: a worker that begins just now is looked for again next time
       const runs = [...this.#pending].some((word) => Atomics.load(word, 0) === 1);
       if (!runs) this.#retire(piscina, new Error(`no worker loaded within ${poolSettings.loadMsMax} ms`));
     }, poolSettings.loadMsMax).unref();

@@ -22,7 +22,7 @@
  *     READY → FREE         the opener's close, behind all     forget      relaxed would do: nothing can be claimed any more
  *
  * READY and DURABLE are final until the memmap is closed, so a thread that has seen one may remember it without looking again.
- * Every edge but the first wakes all who wait for the word to change. JavaScript's Atomics are sequentially consistent, which
+ * Every edge but the first and the last wakes all who wait for the word to change. JavaScript's Atomics are sequentially consistent, which
  * is stronger than any order above. A claim is never held across turns of the event loop: who sees CLAIMED by its own thread
  * has found a defect (or a test).
  */

@@ -44,7 +44,7 @@ export class Claimant {
   readonly chunks: ChunkMap;
   readonly owners: OwnerTable;
   readonly kernel: InitKernel;
-  /** Chunks that this thread has seen initialized. READY is final, so a plain byte may remember it: no Atomics needed. */
+  /** Chunks that this thread has seen initialized. READY is final until close, so a plain byte may remember it. */
   readonly seen: Uint8Array;
   readonly #owner: Owner;
   readonly #waitMsMax: number;
@@ -97,8 +97,7 @@ export class Claimant {
   }
 
   #write(range: RegionRange, chunk: number): number {
-    // errnos of the windows are added up: a chunk meets two windows at most, and any sum but 0 is a failure
-    return range.sumOverChunk(chunk, this.kernel.fill);
+    return range.sumOverChunk(chunk, this.kernel.fill, true);
   }
 
   /**

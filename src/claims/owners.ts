@@ -106,6 +106,7 @@ export class OwnerTable {
   #take(me: ThreadIdentity): Owner | undefined {
     for (let slot = 0; slot < ownerSlots; slot++) {
       const at = this.#at(slot);
+      // relaxed would do: the exchange below decides
       const word = Atomics.load(this.#words, at);
       if (lifeOf(word) !== life.empty) continue;
       const generation = (generationOf(word) + 1) % 2 ** generationBits;
@@ -125,6 +126,7 @@ export class OwnerTable {
   /** Gives a slot back. The owner holds no claim any more. */
   leave(owner: Owner): void {
     const at = this.#at(owner.slot);
+    // relaxed would do: only the owner itself changes an ALIVE word of a living thread
     const word = Atomics.load(this.#words, at);
     invariant(lifeOf(word) === life.alive && tagOf(owner.slot, word) === owner.tag, 'a slot is left by its owner');
     // release: pairs with the exchange in #take
@@ -151,6 +153,7 @@ export class OwnerTable {
     let freed = 0;
     for (let slot = 0; slot < ownerSlots; slot++) {
       const at = this.#at(slot);
+      // acquire: pairs with the store of ALIVE in #take, so that the start time read next belongs to it
       const word = Atomics.load(this.#words, at);
       if (lifeOf(word) === life.empty || !this.#isSlotDead(at, word)) continue;
       const reaping = lifeWord(life.reaping, me.tid, generationOf(word));

@@ -81,7 +81,7 @@ export class RegionRange implements ChunkGeometry {
 
   /**
    * Calls `visit` for the descriptors numbered `[startIndex, endIndex)` in the range, window by window, and adds up what it
-   * returns.
+   * returns; with `untilNonZero` it stops at the first result that is not 0, as one does with errnos.
    * @param visit gets a window, the word where the run begins in it, its descriptors, the pattern, and the number of its
    * first descriptor in the range: the arguments of an init kernel.
    */
@@ -89,6 +89,7 @@ export class RegionRange implements ChunkGeometry {
     startIndex: number,
     endIndex: number,
     visit: (words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number) => number,
+    untilNonZero = false,
   ): number {
     let sum = 0;
     let index = startIndex;
@@ -97,14 +98,15 @@ export class RegionRange implements ChunkGeometry {
       const count = Math.min(endIndex - index, windowDescriptors - inWindow);
       const window = this.#windows[(index - inWindow) / windowDescriptors] as Uint32Array;
       sum += visit(window, Math.imul(inWindow, descriptorWords), count, this.pattern, index);
+      if (untilNonZero && sum !== 0) return sum;
       index += count;
     }
     return sum;
   }
 
   /** The same for one chunk. */
-  sumOverChunk(chunk: number, visit: Parameters<RegionRange['sumOver']>[2]): number {
-    return this.sumOver(chunkStartIndex(this, chunk), chunkEndIndex(this, chunk), visit);
+  sumOverChunk(chunk: number, visit: Parameters<RegionRange['sumOver']>[2], untilNonZero = false): number {
+    return this.sumOver(chunkStartIndex(this, chunk), chunkEndIndex(this, chunk), visit, untilNonZero);
   }
 
   /** First pfn of a chunk of this range. */

@@ -66,6 +66,13 @@ describe('sumOver', () => {
     expect(range.sumOver(window - 3, window + 5, (_words, _at, count) => count * 10)).toBe(80);
   });
 
+  it('stops at the first result that is not 0 when told to, as with errnos', () => {
+    const counts: number[] = [];
+    const fail = (_words: Uint32Array, _at: number, count: number): number => counts.push(count) * 5;
+    expect(range.sumOver(window - 3, window + 5, fail, true)).toBe(5);
+    expect(counts).toEqual([3]);
+  });
+
   it('lets the kernel write across the border as if there were none', () => {
     range.sumOver(window - 2, window + 2, jsKernel.fill);
     const wanted = [-2, -1, 0, 1].flatMap((i) => referenceLanes(range.pattern, window + i));
