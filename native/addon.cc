@@ -115,6 +115,34 @@ napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
 
 napi_value Discard(napi_env env, napi_callback_info info) { return OnPages(env, info, "discard", discard); }
 
+// (view, pageSizeBytes)
+napi_value MapPages(napi_env env, napi_callback_info info, const char* name,
+                    int (*call)(std::byte*, std::uint64_t, std::uint64_t)) {
+  constexpr std::uint64_t page_size_max = std::uint64_t{1} << 34;  // 16 GiB, the largest that any kernel has
+  Arguments arguments(env, info, name);
+  const Bytes view = arguments.bytes(0, "view");
+  const std::uint64_t page_size_bytes = arguments.power_of_two(1, "pageSizeBytes", page_size_max);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, call(view.start, view.size_bytes, page_size_bytes));
+}
+
+napi_value MapHugePages(napi_env env, napi_callback_info info) {
+  return MapPages(env, info, "mapHugePages", map_huge_pages);
+}
+
+napi_value UnmapHugePages(napi_env env, napi_callback_info info) {
+  return MapPages(env, info, "unmapHugePages", unmap_huge_pages);
+}
+
+napi_value PreferNode(napi_env env, napi_callback_info info) {
+  constexpr std::uint64_t nid_max = (1u << 10) - 1;  // NODES_SHIFT is 10 at most
+  Arguments arguments(env, info, "preferNode");
+  const Bytes view = arguments.bytes(0, "view");
+  const auto nid = static_cast<std::uint32_t>(arguments.integer(1, "nid", 0, nid_max));
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, prefer_node(view.start, view.size_bytes, nid));
+}
+
 napi_value PinThread(napi_env env, napi_callback_info info) {
   constexpr std::uint32_t cpu_max = (1u << 20) - 1;  // more than any kernel is built for
   Arguments arguments(env, info, "pinThread");
@@ -164,6 +192,9 @@ napi_value Initialize(napi_env env, napi_value exports) {
       method("addressOf", AddressOf),
       method("adviseHugePages", AdviseHugePages),
       method("discard", Discard),
+      method("mapHugePages", MapHugePages),
+      method("unmapHugePages", UnmapHugePages),
+      method("preferNode", PreferNode),
       method("pinThread", PinThread),
       method("allowedCpus", AllowedCpus),
       method("threadId", ThreadId),

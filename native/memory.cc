@@ -2,9 +2,13 @@
 #include "memory.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
+#include <climits>
+#include <vector>
 
 namespace vmemmap {
 
@@ -14,14 +18,34 @@ std::uint64_t bytes_to_boundary(const std::byte* start, std::uint64_t boundary) 
 
 namespace {
 
-// madvise on the whole pages inside.
-int advise(std::byte* start, std::uint64_t size_bytes, int advice) noexcept {
+// From <linux/mempolicy.h>, which needs the kernel's headers; part of its stable interface.
+constexpr int kMpolPreferred = 1;
+// From <asm-generic/hugetlb_encode.h>: bits of the flags of mmap that hold the logarithm of the page size.
+constexpr int kMapHugeShift = 26;
+
+// Calls `call(first, length)` for the whole pages inside, if there are any; the result is 0 or errno.
+template <typename Call>
+int on_whole_pages(std::byte* start, std::uint64_t size_bytes, Call call) noexcept {
   const auto page_size_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   const std::uint64_t head_bytes = bytes_to_boundary(start, page_size_bytes);
   if (size_bytes < head_bytes) return 0;
   const std::uint64_t whole_bytes = (size_bytes - head_bytes) / page_size_bytes * page_size_bytes;
   if (whole_bytes == 0) return 0;
-  return madvise(start + head_bytes, whole_bytes, advice) == 0 ? 0 : errno;
+  return call(start + head_bytes, whole_bytes) == 0 ? 0 : errno;
+}
+
+int advise(std::byte* start, std::uint64_t size_bytes, int advice) noexcept {
+  return on_whole_pages(start, size_bytes,
+                        [advice](std::byte* first, std::uint64_t length) { return madvise(first, length, advice); });
+}
+
+// Maps anonymous memory over what is there. `start` and `size_bytes` are multiples of `page_size_bytes`.
+int map_over(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes, int flags) noexcept {
+  if (size_bytes == 0 || bytes_to_boundary(start, page_size_bytes) != 0 || size_bytes % page_size_bytes != 0) {
+    return EINVAL;
+  }
+  constexpr int mapping = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  return mmap(start, size_bytes, PROT_READ | PROT_WRITE, mapping | flags, -1, 0) == MAP_FAILED ? errno : 0;
 }
 
 }  // namespace
@@ -32,5 +56,24 @@ int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept {
 
 // The memory of a SharedArrayBuffer is private and anonymous, though threads share it: it is gone at once.
 int discard(std::byte* start, std::uint64_t size_bytes) noexcept { return advise(start, size_bytes, MADV_DONTNEED); }
+
+int map_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept {
+  const int size_flag = std::countr_zero(page_size_bytes) << kMapHugeShift;
+  return map_over(start, size_bytes, page_size_bytes, MAP_HUGETLB | size_flag);
+}
+
+int unmap_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept {
+  return map_over(start, size_bytes, page_size_bytes, MAP_NORESERVE);
+}
+
+int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) noexcept {
+  constexpr std::size_t word_bits = sizeof(unsigned long) * CHAR_BIT;
+  std::vector<unsigned long> mask(nid / word_bits + 1);
+  mask[nid / word_bits] |= 1ul << (nid % word_bits);
+  return on_whole_pages(start, size_bytes, [&mask](std::byte* first, std::uint64_t length) {
+    // The kernel takes one bit less than it is told (get_nodes in mm/mempolicy.c).
+    return syscall(SYS_mbind, first, length, kMpolPreferred, mask.data(), mask.size() * word_bits + 1, 0);
+  });
+}
 
 }  // namespace vmemmap

@@ -17,4 +17,16 @@ int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept;
 // cost nothing until they are written. Returns 0 or the errno of madvise.
 int discard(std::byte* start, std::uint64_t size_bytes) noexcept;
 
+// Maps reserved huge pages of `page_size_bytes`, a power of two, over `[start, start + size_bytes)`, both multiples of it.
+// What was there is gone. Pages are promised (MAP_HUGETLB without MAP_NORESERVE), so that touching them cannot fail for
+// want of pages. Returns 0 or the errno of mmap: ENOMEM when too few are free; then nothing has changed.
+int map_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept;
+
+// Maps ordinary memory there again; the huge pages go back to the pool. Returns 0 or the errno of mmap.
+int unmap_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept;
+
+// Lets pages of the whole pages inside that are touched first from now on come from node `nid` of this machine, as long
+// as that has any. Returns 0 or the errno of mbind.
+int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) noexcept;
+
 }  // namespace vmemmap

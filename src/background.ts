@@ -2,10 +2,11 @@
 import { channel } from 'node:diagnostics_channel';
 import type { VerifyReply, WorkerReply, WorkerTask } from '../workers/messages.ts';
 import type { Claimant } from './claims/claimant.ts';
-import type { DrainOutcome } from './claims/drain.ts';
+import { type DrainOutcome, drainTurn } from './claims/drain.ts';
 import { isStopped, untilResumed } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
 import { mergeVerified, nothingVerified, type VerifyResult } from './observe/verify.ts';
+import { hugePageSizeBytes } from './physical/geometry.ts';
 import type { Topology } from './physical/topology.ts';
 import { type NodePool, nodePool, type StartedWord, startedWord, type TaskOf } from './pool.ts';
 import { threadsMax } from './region/layout.ts';
@@ -64,6 +65,19 @@ export interface WorkerFailure {
 /** Publishes a {@link WorkerFailure} whenever a worker dies or cannot be loaded. */
 export const workerFailureChannel = 'vmemmap:worker-failure';
 
+/**
+ * How the opener's own thread helps until the first worker is up: threads take 30 ms and more to start, in which a gibibyte
+ * of descriptors can be written. Tests switch it off, to see workers at work.
+ */
+export const openerSettings: { turnMs: number; aloneMsMax: number; pagesMax: number } = {
+  /** Length of a turn, between which the event loop runs; 0: the opener does not help. */
+  turnMs: 1,
+  /** How long the opener goes on alone before threads are started for a small memmap. */
+  aloneMsMax: 20,
+  /** Pages of a small memmap: 64 MiB of descriptors, which one thread writes in some 8 ms. */
+  pagesMax: 2 ** 20,
+};
+
 /** Deaths in a row after which a thread's work is left to the others. */
 const attemptsMax = 5;
 
@@ -78,6 +92,7 @@ export class Background {
   readonly pinErrnos: number[] = [];
   #drains: Drain[] = [];
   #verifying: Promise<unknown> = Promise.resolve();
+  #beginning: Promise<unknown> = Promise.resolve();
 
   constructor(claimant: Claimant, nodes: readonly NodeThreads[]) {
     this.#claimant = claimant;
@@ -102,10 +117,54 @@ export class Background {
       died: (nid: number, error: unknown) => this.#died(nid, error),
       pinFailed: (errno: number) => this.pinErrnos.push(errno),
     };
-    this.#drains = this.#nodes.flatMap(({ nid, pool }) =>
-      Array.from({ length: pool.threads }, () => new Drain(this.#claimant.region, nid, pool, events)),
+    const drains = this.#nodes.flatMap(({ nid, pool }) =>
+      Array.from({ length: pool.threads }, (_, index) => ({
+        index,
+        drain: new Drain(this.#claimant.region, nid, pool, events),
+      })),
     );
+    // first one thread of each node, then the second ones: no node waits for all the threads of another
+    this.#drains = drains.sort((a, b) => a.index - b.index).map(({ drain }) => drain);
+    if (this.#nodes.every(({ pool }) => pool.isIdle)) for (const drain of this.#drains) drain.begin();
+    else this.#beginning = this.#beginInTurns(this.#drains);
     return this.#firstDone(this.#drains.map(({ done }) => done));
+  }
+
+  /**
+   * Begins drains whose threads have to be made, one in a turn of the event loop, so that `open` takes as long on 400 threads
+   * as on one. Until a worker is up the opener initializes, too; what it can do alone needs no threads.
+   */
+  async #beginInTurns(drains: readonly Drain[]): Promise<void> {
+    const { region } = this.#claimant;
+    // a turn that clears a page of 1 GiB would take 100 ms
+    let isHelping = openerSettings.turnMs > 0 && region.handle.backing.pageSize <= hugePageSizeBytes;
+    const isSmall = isHelping && region.pages <= openerSettings.pagesMax;
+    const aloneUntilMs = isSmall ? performance.now() + openerSettings.aloneMsMax : 0;
+    let next = 0;
+    while (isHelping || next < drains.length) {
+      await nextTurn();
+      if (isStopped(region)) break;
+      if (isHelping) {
+        const outcome = this.#help();
+        if (outcome === 'complete') break;
+        isHelping = outcome === 'more' && !drains.some(({ hasBegun }) => hasBegun);
+      }
+      if (!(isHelping && performance.now() < aloneUntilMs)) drains[next++]?.begin();
+    }
+    const outcome = isStopped(region) ? 'cancelled' : 'complete';
+    for (const drain of drains.slice(next)) drain.skip(outcome);
+  }
+
+  /** A turn of the opener's own: whether there is `more` to do, all is `complete`, or the rest is for the workers. */
+  #help(): 'more' | 'complete' | 'rest' {
+    try {
+      const outcome = drainTurn(this.#claimant, openerSettings.turnMs);
+      if (outcome === 'more') return outcome;
+      return outcome === 'passed' && this.#claimant.allSettled() ? 'complete' : 'rest';
+    } catch {
+      // the chunk is free again; whoever claims it next reports what is wrong
+      return 'rest';
+    }
   }
 
   async #firstDone(drains: readonly Promise<DrainEnd>[]): Promise<DrainOutcome> {
@@ -141,11 +200,15 @@ export class Background {
   }
 
   /**
-   * Verifies all initialized chunks on every thread, behind the drains that are at work there; undefined without threads.
+   * Verifies all initialized chunks on every thread, behind the drains that are at work there; undefined without threads, and
+   * when there is too little to start threads for.
    * Rejects when a worker dies meanwhile.
    */
   async verify(): Promise<VerifyResult | undefined> {
     if (this.threads === 0) return undefined;
+    // read by one thread before another is up
+    const isSmall = openerSettings.turnMs > 0 && this.#claimant.region.pages <= openerSettings.pagesMax;
+    if (isSmall && !this.active && !this.#nodes.every(({ pool }) => pool.isIdle)) return undefined;
     const verifying = this.#verify();
     this.#verifying = Promise.allSettled([this.#verifying, verifying]);
     return verifying;
@@ -177,6 +240,7 @@ export class Background {
    * worker has not begun is not waited for: it will see the order to stop before it claims anything, if it ever loads.
    */
   async ended(): Promise<void> {
+    await this.#beginning;
     await Promise.all(this.#drains.filter(({ hasBegun }) => hasBegun).map(({ done }) => done));
     await this.#verifying;
   }
@@ -199,15 +263,29 @@ class Drain {
   readonly #region: Region;
   readonly #nid: number;
   readonly #pool: NodePool;
+  readonly #events: DrainEvents;
   #started: StartedWord = startedWord();
+  #end: (end: DrainEnd) => void = () => {};
 
   constructor(region: Region, nid: number, pool: NodePool, events: DrainEvents) {
     this.#region = region;
     this.#nid = nid;
     this.#pool = pool;
-    this.done = this.#run(events).finally(() => {
-      this.running = false;
+    this.#events = events;
+    this.done = new Promise((resolve) => {
+      this.#end = resolve;
     });
+  }
+
+  /** Sends it to its pool. */
+  begin(): void {
+    this.#run(this.#events).then((end) => this.skip(end));
+  }
+
+  /** Ends it, or lets it never begin. */
+  skip(end: DrainEnd): void {
+    this.running = false;
+    this.#end(end);
   }
 
   /** Whether a worker has begun and not ended. */
@@ -243,6 +321,10 @@ class Drain {
     }
     return undefined;
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The reply that was expected. @throws VmemmapError when the worker answered with an error */

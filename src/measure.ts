@@ -70,7 +70,7 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
       profile,
       threads: stats.workers.threads,
       storePath: stats.storePath,
-      backing: { ...memmap.backing, ...(residency ? { pageSize: residency.pageSize } : {}) },
+      backing: memmap.backing,
       openMs,
       firstFaultUs: first.us,
       totalMs,

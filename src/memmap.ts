@@ -16,6 +16,7 @@ import {
 import type { OwnerTotals } from './claims/owners.ts';
 import { PageView } from './descriptor/page-view.ts';
 import { profiles } from './descriptor/profiles.ts';
+import { VmemmapError } from './errors.ts';
 import { chunksByState, nodeProgress, type Progress } from './observe/progress.ts';
 import { mergeVerified, nothingVerified, type VerifyResult, verifyChunk } from './observe/verify.ts';
 import { checkOptions, type OpenOptions } from './options.ts';
@@ -23,10 +24,11 @@ import type { PfnExtent } from './physical/geometry.ts';
 import { makePlan, type PolicyName } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
-import type { BackingReport } from './region/backing.ts';
+import { type BackingReport, chooseBacking } from './region/backing.ts';
+import { hostNodes } from './region/host-nodes.ts';
 import { refuseTooLarge } from './region/memory-limit.ts';
 import { Region, type RegionHandle, type RegionRange } from './region/region.ts';
-import { type Residency, readResidency } from './region/residency.ts';
+import { effectiveBacking, type Residency, readResidency } from './region/residency.ts';
 
 /** What `memmap.handle()` returns; clone it to any thread with postMessage or as workerData. */
 export type MemmapHandle = RegionHandle;
@@ -60,6 +62,7 @@ export class Memmap implements AsyncDisposable {
   readonly #view: PageView | undefined;
   /** Only where this thread opened the memmap. */
   readonly #background: Background | undefined;
+  readonly #threads: readonly NodeThreads[] | undefined;
   readonly #readiness: Readiness;
   readonly #openedAtMs: number = performance.now();
   #closed: Promise<void> | undefined;
@@ -74,6 +77,7 @@ export class Memmap implements AsyncDisposable {
     this.#faults = new Faults(this.#claimant);
     const profile = Object.values(profiles).find(({ id }) => id === region.profileId);
     this.#view = profile && new PageView(profile);
+    this.#threads = threads;
     this.#background = threads && new Background(this.#claimant, threads);
     this.#readiness = new Readiness(this.#claimant, this.#background);
   }
@@ -87,15 +91,21 @@ export class Memmap implements AsyncDisposable {
   static async open(options: OpenOptions = {}): Promise<Memmap> {
     const settings = checkOptions(options);
     settings.signal?.throwIfAborted();
-    const plan = makePlan(settings.topology, settings);
+    const backing = chooseBacking(settings.backing);
+    const plan = makePlan(settings.topology, { ...settings, hugePages: backing.effective !== 'shared' });
     const pages = plan.ranges.reduce((sum, range) => sum + range.pages, 0);
-    if (settings.threadsPerNode !== 0) refuseTooLarge(pages);
-    const region = Region.create(plan, settings.policy, settings.backing);
-    const memmap = new Memmap(region, threadsOf(settings.topology, region.ranges, settings.threadsPerNode));
-    for (const { startPfn, endPfn } of policies[settings.policy].upFront(plan.ranges)) {
+    // reserved pages do not count as available: whether there are enough is asked when they are mapped
+    if (settings.threadsPerNode !== 0 && backing.effective !== 'hugetlb') refuseTooLarge(pages);
+    const region = Region.create(plan, settings.policy, backing, hostNodes(settings.topology));
+    return Memmap.#begin(region, threadsOf(settings.topology, region.ranges, settings.threadsPerNode), settings.signal);
+  }
+
+  static #begin(region: Region, threads: readonly NodeThreads[], signal: AbortSignal | undefined): Memmap {
+    const memmap = new Memmap(region, threads);
+    for (const { startPfn, endPfn } of policies[region.policy].upFront(region.ranges)) {
       memmap.#faults.settleExtent(startPfn, endPfn);
     }
-    memmap.#start(settings.signal);
+    memmap.#start(signal);
     return memmap;
   }
 
@@ -283,9 +293,12 @@ export class Memmap implements AsyncDisposable {
     return result;
   }
 
-  /** Backing asked for and got. */
+  /**
+   * Backing asked for and got. What was got is read back from the kernel, which walks the process's page tables for it: some
+   * milliseconds when much is mapped.
+   */
   get backing(): BackingReport {
-    return this.#region.handle.backing;
+    return effectiveBacking(this.#region);
   }
 
   /** How much of the descriptors is in memory, in which pages, as the kernel tells; undefined without the addon. */
@@ -328,6 +341,29 @@ export class Memmap implements AsyncDisposable {
     return failed;
   }
 
+  /**
+   * Closes this memmap and opens it again over the same memory, whose pages are there already: everything is initialized once
+   * more, over whatever stands there, and any pfn can be faulted meanwhile, as after `open`. This object, and those of threads
+   * that attached, are closed; so close it in those threads first. For the thread that opened the memmap.
+   * @throws TypeError in threads that attached @throws VmemmapError CLOSED; FAULT_TIMEOUT when a thread does not finish the
+   * chunk it is at (it might write into what is initialized anew; the memory is left alone then)
+   */
+  async reinitialize({ signal }: Pick<OpenOptions, 'signal'> = {}): Promise<Memmap> {
+    const threads = this.#threads;
+    if (!threads) throw new TypeError('reinitialize belongs to the thread that opened the memmap');
+    if (this.#closed) throw closedError();
+    signal?.throwIfAborted();
+    let keeps = false;
+    this.#closed = this.#close(() => {
+      keeps = true;
+    });
+    await this.#closed;
+    if (!keeps) {
+      throw new VmemmapError('FAULT_TIMEOUT', 'a thread did not finish its chunk; is it stopped or in a debugger?');
+    }
+    return Memmap.#begin(Region.over(this.#region), threads, signal);
+  }
+
   /** A handle for {@link Memmap.attach} in another thread. */
   handle(): MemmapHandle {
     return this.#region.handle;
@@ -343,7 +379,8 @@ export class Memmap implements AsyncDisposable {
     return this.#closed;
   }
 
-  async #close(): Promise<void> {
+  /** @param giveBack what happens to the memory when nobody writes to it any more. */
+  async #close(giveBack: () => void = () => this.#region.discard()): Promise<void> {
     this.#forgetSignal();
     this.#faults.close();
     // First nobody starts anything any more, then those who are at it are waited for, then the memory goes.
@@ -351,7 +388,7 @@ export class Memmap implements AsyncDisposable {
     this.#readiness.close();
     if (this.#background) {
       await this.#background.ended();
-      if (await this.#claimant.claimsEnded()) this.#region.discard();
+      if (await this.#claimant.claimsEnded()) giveBack();
       this.#claimant.forget();
     }
     this.#claimant.leave();

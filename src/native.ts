@@ -13,6 +13,15 @@ export interface Addon extends Omit<InitKernel, 'storePath'> {
   addressOf(view: Uint32Array): bigint;
   /** madvise(MADV_HUGEPAGE) on the whole pages of the view. */
   adviseHugePages(view: Uint32Array): number;
+  /**
+   * Maps reserved huge pages (MAP_HUGETLB) over the view, which must begin and end at borders of such pages and belong to a
+   * buffer of at least 64 MiB that nobody else has seen yet.
+   */
+  mapHugePages(view: Uint32Array, pageSizeBytes: number): number;
+  /** Maps ordinary memory over the same view again, which gives reserved huge pages back; it reads as zeros from then on. */
+  unmapHugePages(view: Uint32Array, pageSizeBytes: number): number;
+  /** mbind(MPOL_PREFERRED) of the view's whole pages to a node of this machine. */
+  preferNode(view: Uint32Array, nid: number): number;
   /** Gives the memory of the view's whole pages back to the kernel; it reads as zeros from then on. */
   discard(view: Uint32Array): number;
   /** Pins the calling thread to those of the CPUs that it may use. */

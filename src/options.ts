@@ -5,7 +5,7 @@ import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometr
 import { simulate } from './physical/simulate.ts';
 import { cpusMax } from './physical/sysfs.ts';
 import type { Topology } from './physical/topology.ts';
-import type { PolicyName, TableRecords } from './plan.ts';
+import type { ChunkPages, PolicyName, TableRecords } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { type BackingName, backingNames } from './region/backing.ts';
 import { threadsMax } from './region/layout.ts';
@@ -29,8 +29,11 @@ export interface OpenOptions {
    * Default: one per CPU of the node; a CPU that several simulated nodes share counts once.
    */
   threadsPerNode?: number;
-  /** Pages in a chunk, rounded up to pageblocks (512). Default: 1/1024 of each range. */
-  chunkPages?: number;
+  /**
+   * Pages in a chunk, rounded up to pageblocks (512), or `'1/1024'` of each range. A chunk is what one fault initializes.
+   * Default: 32,768 on huge pages, whose descriptors fill one, and 4,096 on small pages.
+   */
+  chunkPages?: ChunkPages;
   /** Kernel whose descriptors are written. Default `linux-6.1`. */
   profile?: ProfileName;
   /** Cancels the background when aborted; faults go on working. */
@@ -44,7 +47,7 @@ export interface Settings {
   readonly backing: BackingName;
   readonly policy: PolicyName;
   readonly threadsPerNode: number | undefined;
-  readonly chunkPages: number | undefined;
+  readonly chunkPages: ChunkPages | undefined;
   readonly profile: ProfileName;
   readonly signal: AbortSignal | undefined;
 }
@@ -91,7 +94,7 @@ export function checkOptions(options: OpenOptions): Settings {
     backing: oneOf('backing', backing, backingNames),
     policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
     threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode),
-    chunkPages: wholeNumber('chunkPages', options.chunkPages),
+    chunkPages: options.chunkPages === '1/1024' ? '1/1024' : wholeNumber('chunkPages', options.chunkPages),
     profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
     signal,
     // last: it may have to read the machine

@@ -1,7 +1,7 @@
 /** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
 import { type Pattern, pagePattern, tablePattern } from './descriptor/pattern.ts';
 import { type ProfileName, profiles } from './descriptor/profiles.ts';
-import { type ChunkGeometry, chunkGeometry } from './physical/geometry.ts';
+import { type ChunkGeometry, chunkGeometry, defaultChunkPages } from './physical/geometry.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
 import { planRanges } from './physical/zones.ts';
 
@@ -22,6 +22,9 @@ export interface PlannedMemmap extends ChunkGeometry {
   readonly pattern: Pattern;
 }
 
+/** Pages in a chunk: a number, or the 1/1024 of each range of the asynchronous series of 2018. */
+export type ChunkPages = number | '1/1024';
+
 /** When chunks are initialized: see src/policy. A region remembers it for whoever attaches. */
 export type PolicyName = 'boot' | 'hotplug';
 
@@ -35,15 +38,23 @@ export interface Plan {
 /** More ranges than any machine has; bounds, too, what a damaged count in a superblock can make a reader do. */
 export const rangesMax = 65_536;
 
+/** What the plan depends on beside the machine. */
+export interface PlanOptions {
+  readonly profile: ProfileName;
+  /** By default it is chosen by `hugePages`. */
+  readonly chunkPages?: ChunkPages | undefined;
+  readonly table?: TableRecords | undefined;
+  /** Whether the descriptors will lie on huge pages. */
+  readonly hugePages?: boolean;
+}
+
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
-export function makePlan(
-  topology: Topology,
-  options: { profile: ProfileName; chunkPages?: number | undefined; table?: TableRecords | undefined },
-): Plan {
-  const { table } = options;
+export function makePlan(topology: Topology, options: PlanOptions): Plan {
+  const { table, hugePages = false } = options;
+  const { chunkPages = hugePages ? defaultChunkPages.huge : defaultChunkPages.small } = options;
   const profile = profiles[options.profile];
   const ranges = planRanges(topology).map((range) => ({
-    ...chunkGeometry(range, options.chunkPages),
+    ...chunkGeometry(range, chunkPages === '1/1024' ? undefined : chunkPages),
     nid: range.nid,
     zone: range.zone,
     kind: range.kind,

@@ -28,6 +28,8 @@ export class NodePool {
   /** How often the threads were ended on purpose. */
   releases = 0;
   #piscina: Piscina | undefined;
+  /** Tasks that the present threads have answered. */
+  #answered = 0;
   /** Why pools were ended before their tasks had. */
   readonly #retired = new WeakMap<Piscina, Error>();
   /** The `started` words of tasks that have not ended. */
@@ -54,7 +56,9 @@ export class NodePool {
       if (!runs) this.#retire(piscina, new Error(`no worker loaded within ${poolSettings.loadMsMax} ms`));
     }, poolSettings.loadMsMax).unref();
     try {
-      return (await piscina.run({ ...task, started })) as WorkerReply;
+      const reply = (await piscina.run({ ...task, started })) as WorkerReply;
+      this.#answered++;
+      return reply;
     } catch (error) {
       // a task of a retired pool rejects because its thread was ended; why it was ended says more
       throw this.#retired.get(piscina) ?? error;
@@ -64,12 +68,18 @@ export class NodePool {
     }
   }
 
+  /** Whether all threads are up and none has anything to do. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0 && this.#answered >= this.threads && this.#piscina !== undefined;
+  }
+
   #open(): Piscina {
     if (this.#piscina) return this.#piscina;
     const workerData: WorkerData = { cpus: this.#cpus };
     const piscina = new Piscina({
       filename: poolSettings.workerFile,
-      minThreads: this.threads,
+      // One thread at once, the others one by one as tasks come: making a thread takes the caller half a millisecond.
+      minThreads: 1,
       maxThreads: this.threads,
       idleTimeout: Number.POSITIVE_INFINITY,
       concurrentTasksPerWorker: 1,
@@ -83,6 +93,7 @@ export class NodePool {
     // A worker failed that had no task to reject: it did not even load. Those that wait for it must be told.
     piscina.on('error', (error) => this.#retire(piscina, error));
     this.#piscina = piscina;
+    this.#answered = 0;
     return piscina;
   }
 

@@ -62,6 +62,7 @@ export class Readiness {
     const ready = done.then(
       () => {
         this.outcome = 'ready';
+        this.#claimant.complete = true;
       },
       (error) => {
         this.outcome = 'failed';

@@ -7,7 +7,12 @@ import type { InitReport } from '../dist/src/observe/init-report.js';
 import { releaseThreads } from '../dist/src/pool.js';
 
 /** Two nodes, three ranges, 24,576 pages in 48 chunks. */
-const machine: MachineOptions = { topology: '1x64MiB,1x32MiB:pmem', threadsPerNode: 1, backing: 'shared' };
+const machine: MachineOptions = {
+  topology: '1x64MiB,1x32MiB:pmem',
+  threadsPerNode: 1,
+  backing: 'shared',
+  chunkPages: 512,
+};
 
 function measured(options: MachineOptions, measure: Partial<MeasureOptions> = {}): Promise<InitReport> {
   return measureInit({ ...machine, ...options }, { faults: 0, seed: 1, verify: false, ...measure });

@@ -40,8 +40,8 @@ describe('options that are left out', () => {
 
 describe('a misuse is refused by the name of the option', () => {
   it.each([
-    [{ backing: 'file' }, 'backing must be huge or shared, not file'],
-    [{ backing: null }, 'backing must be huge or shared, not null'],
+    [{ backing: 'file' }, 'backing must be huge or shared or hugetlb, not file'],
+    [{ backing: null }, 'backing must be huge or shared or hugetlb, not null'],
     [{ policy: 'lazy' }, 'policy must be boot or hotplug, not lazy'],
     [{ profile: 'linux-2.6' }, 'profile must be linux-6.1, not linux-2.6'],
     [{ profile: 'toString' }, 'profile must be linux-6.1, not toString'],

@@ -4,7 +4,7 @@ import { pagePattern } from '../dist/src/descriptor/pattern.js';
 import { profiles } from '../dist/src/descriptor/profiles.js';
 import { simulate } from '../dist/src/physical/simulate.js';
 import type { Topology } from '../dist/src/physical/topology.js';
-import { makePlan, type Plan } from '../dist/src/plan.js';
+import { type ChunkPages, makePlan, type Plan } from '../dist/src/plan.js';
 import { referenceLanes } from './support/reference.js';
 import { machine, ram } from './support/regions.js';
 
@@ -31,9 +31,9 @@ describe('the plan of a machine', () => {
   it('has a range for each zone of each node, cut into chunks', () => {
     const node0 = { nid: 0, kind: 'ram', pgmap: 0 };
     expect(shapes(plan)).toEqual([
-      { ...node0, zone: 0, startPfn: 0, endPfn: 4096, basePfn: 0, chunkPages: 512, chunks: 8 },
-      { ...node0, zone: 1, startPfn: 4096, endPfn: 2 ** 20, basePfn: 4096, chunkPages: 1024, chunks: 1020 },
-      { ...node0, zone: 2, startPfn: 2 ** 20, endPfn: 1_310_720, basePfn: 2 ** 20, chunkPages: 512, chunks: 512 },
+      { ...node0, zone: 0, startPfn: 0, endPfn: 4096, basePfn: 0, chunkPages: 4096, chunks: 1 },
+      { ...node0, zone: 1, startPfn: 4096, endPfn: 2 ** 20, basePfn: 4096, chunkPages: 4096, chunks: 255 },
+      { ...node0, zone: 2, startPfn: 2 ** 20, endPfn: 1_310_720, basePfn: 2 ** 20, chunkPages: 4096, chunks: 64 },
       {
         nid: 1,
         kind: 'device',
@@ -42,8 +42,8 @@ describe('the plan of a machine', () => {
         startPfn: 1_310_720,
         endPfn: 1_572_864,
         basePfn: 1_310_720,
-        chunkPages: 512,
-        chunks: 512,
+        chunkPages: 4096,
+        chunks: 64,
       },
     ]);
     expect(plan.profileId).toBe(1);
@@ -70,16 +70,16 @@ describe('the plan of a machine', () => {
 });
 
 describe('the chunks of a plan', () => {
-  const cutOf = (topology: Topology, chunkPages?: number): number[][] =>
-    makePlan(topology, { profile, chunkPages }).ranges.map((range) => [
+  const cutOf = (topology: Topology, chunkPages?: ChunkPages, hugePages = false): number[][] =>
+    makePlan(topology, { profile, chunkPages, hugePages }).ranges.map((range) => [
       range.startPfn,
       range.endPfn,
       range.chunkPages,
       range.chunks,
     ]);
 
-  it('are 1/1024 of each range by itself, in whole pageblocks', () => {
-    expect(cutOf(machine(ram(0, TiB), ram(TiB, 512 * 1025), ram(2 * TiB, 1)))).toEqual([
+  it('are 1/1024 of each range by itself, in whole pageblocks, when that is asked for', () => {
+    expect(cutOf(machine(ram(0, TiB), ram(TiB, 512 * 1025), ram(2 * TiB, 1)), '1/1024')).toEqual([
       [0, TiB, 262_144, 1024],
       [TiB, TiB + 512 * 1025, 1024, 513],
       [2 * TiB, 2 * TiB + 1, 512, 1],
@@ -94,10 +94,15 @@ describe('the chunks of a plan', () => {
   });
 
   it('begin anew where memory is cut at 1 TiB', () => {
-    expect(cutOf(machine(ram(159, TiB + 1)))).toEqual([
+    expect(cutOf(machine(ram(159, TiB + 1)), '1/1024')).toEqual([
       [159, TiB, 262_144, 1024],
       [TiB, TiB + 160, 512, 1],
     ]);
+  });
+
+  it('fill a huge page of descriptors by default where there are huge pages, and are finer where there are not', () => {
+    expect(cutOf(machine(ram(0, TiB)), undefined, true)).toEqual([[0, TiB, 32_768, 8192]]);
+    expect(cutOf(machine(ram(0, TiB)), undefined, false)).toEqual([[0, TiB, 4096, 65_536]]);
   });
 });
 

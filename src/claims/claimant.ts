@@ -46,6 +46,8 @@ export class Claimant {
   readonly kernel: InitKernel;
   /** Chunks that this thread has seen initialized. READY is final until close, so a plain byte may remember it. */
   readonly seen: Uint8Array;
+  /** Whether this thread knows that every chunk is initialized: set when `ready` resolves, and final like READY. */
+  complete = false;
   readonly #owner: Owner;
   readonly #waitMsMax: number;
   #left = false;
@@ -113,6 +115,15 @@ export class Claimant {
         await this.waitForChange(chunk, word, livenessIntervalMs);
         if (this.chunks.load(chunk) === word && this.owners.isDead(payloadOf(word))) this.releaseDead(chunk, word);
       }
+    }
+    return true;
+  }
+
+  /** Whether every chunk is initialized or has failed. */
+  allSettled(): boolean {
+    for (let chunk = this.chunks.chunks - 1; chunk >= 0; chunk--) {
+      const word = this.chunks.load(chunk);
+      if (!isInitialized(word) && stateOf(word) !== 'failed') return false;
     }
     return true;
   }

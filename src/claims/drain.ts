@@ -1,4 +1,5 @@
 /** The drain: what a background worker does until nothing is left. */
+import { chunksOfRun, firstChunkOfRun } from '../physical/geometry.ts';
 import type { RegionRange } from '../region/region.ts';
 import { isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
@@ -12,12 +13,62 @@ export type DrainOutcome = 'complete' | 'paused' | 'cancelled';
 
 /** How long a drain waits for a chunk that another thread holds before it looks around. */
 const lookAroundMs = 100;
+/**
+ * A node whose pages take a helper so many times as long as its own did has all the hands that its memory can use: the
+ * helper leaves it to its own threads. Remote memory alone costs a factor of 1.5 to 3 on machines of two to eight sockets.
+ */
+const helpSlowdownMax = 4;
+/** Helped runs over which that is judged. */
+const helpRunsJudged = 8;
+
+/** How fast this thread gets on, on its own node and elsewhere. */
+class Pace {
+  readonly #now: () => number;
+  /** On the own node: milliseconds a page; 0 while that is not known. */
+  #ownMsPerPage = 0;
+  #ownPages = 0;
+  #helpedPages = 0;
+  #runs = 0;
+  #startMs: number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#startMs = now();
+  }
+
+  countOwn(pages: number): void {
+    this.#ownPages += pages;
+  }
+
+  /** The own node is done; what comes is help. */
+  turnToOthers(): void {
+    if (this.#ownPages > 0) this.#ownMsPerPage = (this.#now() - this.#startMs) / this.#ownPages;
+    this.#judgeAgain();
+  }
+
+  /** Counts a helped run; true when the last ones took too long. The clock is read once in several runs: it makes garbage. */
+  countHelped(pages: number): boolean {
+    this.#helpedPages += pages;
+    if (++this.#runs < helpRunsJudged) return false;
+    const msPerPage = (this.#now() - this.#startMs) / this.#helpedPages;
+    this.#judgeAgain();
+    // who had no pages of its own knows no pace to compare with
+    return this.#ownMsPerPage > 0 && msPerPage > helpSlowdownMax * this.#ownMsPerPage;
+  }
+
+  #judgeAgain(): void {
+    this.#runs = 0;
+    this.#helpedPages = 0;
+    this.#startMs = this.#now();
+  }
+}
 
 /**
- * Claims and initializes chunk after chunk, first those of node `nid`, then those of the nodes behind it and, last, before it;
- * then waits for chunks that others hold: when it returns `complete`, nothing is left.
+ * Claims and initializes chunk after chunk, first those of node `nid`, then, as long as that gets on, those of the nodes
+ * behind it and, last, before it; then waits for chunks that others hold: when it returns `complete`, nothing is left.
+ * @param now a clock in milliseconds, by which it judges whether its help pays.
  */
-export function drain(claimant: Claimant, nid: number): DrainOutcome {
+export function drain(claimant: Claimant, nid: number, now: () => number = () => performance.now()): DrainOutcome {
   const { ranges } = claimant.region;
   const own = ranges.filter((range) => range.nid === nid);
   const lastOwn = own.at(-1)?.index ?? -1;
@@ -25,31 +76,89 @@ export function drain(claimant: Claimant, nid: number): DrainOutcome {
   // begun at different places, those who help do not all help the same node
   const behind = others.filter(({ index }) => index > lastOwn);
   const before = others.filter(({ index }) => index < lastOwn);
-  for (const range of [...own, ...behind, ...before]) {
-    const outcome = drainRange(claimant, range);
-    if (outcome !== 'complete') return outcome;
+  const pace = new Pace(now);
+  for (const range of own) {
+    const outcome = drainOwn(claimant, range, pace);
+    if (outcome !== 'passed') return outcome;
   }
-  // What is left was claimed by a fault, by another drain, or by a thread that died after the cursor had passed.
+  pace.turnToOthers();
+  const left = new Set<number>();
+  for (const range of [...behind, ...before]) {
+    if (left.has(range.nid)) continue;
+    const outcome = help(claimant, range, pace);
+    if (outcome === 'left') left.add(range.nid);
+    else if (outcome !== 'passed') return outcome;
+  }
+  // What remains was claimed by a fault, by another drain, by a thread that died after the cursor had passed, or belongs to
+  // a node that we left to its own threads.
   for (const range of ranges) {
-    const outcome = finishRange(claimant, range);
+    const outcome = finishRange(claimant, range, left.has(range.nid));
     if (outcome !== 'complete') return outcome;
   }
   return 'complete';
 }
 
-function drainRange(claimant: Claimant, range: RegionRange): DrainOutcome {
-  const { control } = claimant.region;
+/** `passed`: every run of the range was taken by somebody. */
+type RangeOutcome = 'passed' | Exclude<DrainOutcome, 'complete'>;
+
+function drainOwn(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome {
   for (;;) {
-    const order = orderOf(claimant);
-    if (order !== undefined) return order;
-    // relaxed would do: the cursor only tells where to look, the chunk word decides who may write
-    const chunk = Atomics.add(control, range.drainCursor, 1);
-    if (chunk >= range.chunks) return 'complete';
-    claimant.tryInitialize(range, chunk, 'chunksByDrain');
+    const outcome = drainRun(claimant, range);
+    if (outcome !== 'more') return outcome;
+    pace.countOwn(range.runPages);
   }
 }
 
-function finishRange(claimant: Claimant, range: RegionRange): DrainOutcome {
+/** The same for a range of another node; `left`: it does not pay. */
+function help(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome | 'left' {
+  for (;;) {
+    const outcome = drainRun(claimant, range);
+    if (outcome !== 'more') return outcome;
+    if (pace.countHelped(range.runPages)) return 'left';
+  }
+}
+
+/**
+ * Takes the next run of a range: the chunks of one huge page of descriptors, or one chunk where those are larger. Threads
+ * that drain then never touch the same huge page first, which would make the kernel clear it twice, while a fault still
+ * claims no more than a chunk.
+ */
+function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome {
+  const order = orderOf(claimant);
+  if (order !== undefined) return order;
+  // relaxed would do: the cursor only tells where to look, the chunk word decides who may write
+  const run = Atomics.add(claimant.region.control, range.drainCursor, 1);
+  const first = firstChunkOfRun(range, run);
+  if (first >= range.chunks) return 'passed';
+  const end = first + chunksOfRun(range, run);
+  claimant.tryInitialize(range, first, 'chunksByDrain');
+  for (let chunk = first + 1; chunk < end; chunk++) {
+    // what is left of the run then is found by whoever finishes
+    const between = orderOf(claimant);
+    if (between !== undefined) return between;
+    claimant.tryInitialize(range, chunk, 'chunksByDrain');
+  }
+  return 'more';
+}
+
+/**
+ * One turn of the opener's own thread, which has an event loop to serve: runs until `turnMs` are over, and no waiting.
+ * @returns `passed` when every run of the region was taken by somebody.
+ */
+export function drainTurn(claimant: Claimant, turnMs: number): 'more' | RangeOutcome {
+  const untilMs = performance.now() + turnMs;
+  for (const range of claimant.region.ranges) {
+    for (;;) {
+      const outcome = drainRun(claimant, range);
+      if (outcome === 'passed') break;
+      if (outcome !== 'more' || performance.now() >= untilMs) return outcome;
+    }
+  }
+  return 'passed';
+}
+
+/** @param isLeft whether the range was left to threads of its own; they may have died meanwhile. */
+function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): DrainOutcome {
   for (let chunk = 0; chunk < range.chunks; chunk++) {
     const number = range.firstChunk + chunk;
     for (;;) {
@@ -57,12 +166,22 @@ function finishRange(claimant: Claimant, range: RegionRange): DrainOutcome {
       if (isInitialized(word) || stateOf(word) === 'failed') break;
       const order = orderOf(claimant);
       if (order !== undefined) return order;
-      if (stateOf(word) === 'free') claimant.tryInitialize(range, chunk, 'chunksByDrain');
-      else if (claimant.owners.isDead(payloadOf(word))) claimant.releaseDead(number, word);
+      if (stateOf(word) === 'free') {
+        if (!isLeft || !getsOn(claimant, range)) claimant.tryInitialize(range, chunk, 'chunksByDrain');
+      } else if (claimant.owners.isDead(payloadOf(word))) claimant.releaseDead(number, word);
       else claimant.chunks.wait(number, word, lookAroundMs);
     }
   }
   return 'complete';
+}
+
+/** Whether others take runs of a range while we look. */
+function getsOn({ region }: Claimant, range: RegionRange): boolean {
+  // relaxed would do for both: a hint, as the cursor is
+  const cursor = Atomics.load(region.control, range.drainCursor);
+  // nobody notifies this word: a sleep that ends at once when the cursor has moved already
+  Atomics.wait(region.control, range.drainCursor, cursor, lookAroundMs);
+  return Atomics.load(region.control, range.drainCursor) !== cursor;
 }
 
 /** What the drain has been told to do instead of going on. */

@@ -57,8 +57,10 @@ export class Faults {
   /** Synchronous fault. Holes and what lies behind the last range are passed over; `pfn` itself must exist. */
   fault(pfn: number, order: number): FaultOutcome {
     const range = this.rangeOf(pfn);
-    if (order === 0) return this.#claimant.settle(range, chunkOf(range, pfn));
-    return this.settleExtent(pfn, pfn + pagesOfOrder(order));
+    const pages = order === 0 ? 1 : pagesOfOrder(order);
+    // when all is initialized this is the only question, and its answer never changes again
+    if (this.#claimant.complete) return 'ready';
+    return pages === 1 ? this.#claimant.settle(range, chunkOf(range, pfn)) : this.settleExtent(pfn, pfn + pages);
   }
 
   /** Makes all descriptors of `[startPfn, endPfn)` that exist initialized. The worst outcome of its chunks is the result. */
@@ -80,6 +82,7 @@ export class Faults {
   async faultAsync(pfn: number, order: number): Promise<FaultOutcome> {
     this.rangeOf(pfn);
     const endPfn = pfn + pagesOfOrder(order);
+    if (this.#claimant.complete) return 'ready';
     let outcome: FaultOutcome = 'ready';
     const { ranges } = this.#claimant.region;
     for (let i = this.#indexOf(pfn); i < ranges.length; i++) {

@@ -8,7 +8,7 @@ import type { InitReport } from '../observe/init-report.ts';
 import { formatReport } from '../observe/report.ts';
 import { bounds, defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
-import type { PolicyName } from '../plan.ts';
+import type { ChunkPages, PolicyName } from '../plan.ts';
 import { policies } from '../policy/policies.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
 import { Bars } from './bars.ts';
@@ -23,7 +23,7 @@ interface InitFlags {
   threads?: number;
   faults: number;
   seed: number;
-  chunkPages?: number;
+  chunkPages?: ChunkPages;
   profile: ProfileName;
   verify?: boolean;
   json?: boolean;
@@ -74,7 +74,11 @@ export function initCommand(): Command {
     )
     .option('--faults <N>', 'random foreground faults while the background runs', wholeNumber(0, faultsMax), 0)
     .option('--seed <N>', 'seed of the random faults', wholeNumber(0, seedMax), 1)
-    .option('--chunk-pages <N>', 'pages in a chunk (default: 1/1024 of each range)', wholeNumber(...bounds.chunkPages))
+    .option(
+      '--chunk-pages <N>',
+      'pages in a chunk, or 1/1024 of each range (default: 32768 on huge pages, 4096 on small ones)',
+      (text) => (text === '1/1024' ? text : wholeNumber(...bounds.chunkPages)(text)),
+    )
     .addOption(
       new Option('--profile <NAME>', 'the kernel whose descriptors are written')
         .choices(Object.keys(profiles))

@@ -17,8 +17,16 @@ export const pageblockPages = 512;
 export const sectionPages = 32_768;
 /** Pages in the longest range: 1 TiB, 16 GiB of descriptors, which is the longest typed array there is (2^32 words). */
 export const rangePagesMax: number = 2 ** 28;
-/** Chunks that a range is cut into unless `chunkPages` says otherwise: the 1/1024 of the asynchronous series of 2018. */
+/** Chunks that a range is cut into with `chunkPages: '1/1024'`, as in the asynchronous series of 2018. */
 export const chunksPerRange = 1024;
+/** Bytes in a huge page of x86-64 (HPAGE_PMD_SIZE). */
+export const hugePageSizeBytes: number = 2 * 1024 * 1024;
+/**
+ * Pages in a chunk by default, by what the descriptors lie on; bench/suites/chunk-study.mjs is the study. On huge pages the
+ * section whose descriptors fill one: the kernel's clearing of it (177 µs) is most of a fault, and writing all of it while
+ * it is in the cache takes 30 µs more. On small pages nothing is cleared beyond what is written, so a finer chunk is cheaper.
+ */
+export const defaultChunkPages: { readonly huge: number; readonly small: number } = { huge: sectionPages, small: 4096 };
 /** Physical address bits with five-level paging: MAX_PHYSMEM_BITS of x86-64. */
 export const physicalAddressBits = 52;
 /** First pfn that cannot exist. */
@@ -87,6 +95,29 @@ export interface ChunkGeometry extends PfnExtent {
   readonly chunkPages: number;
   /** Number of chunks, at least 1. */
   readonly chunks: number;
+}
+
+/** How the drain takes chunks: in runs, each of which is at least one huge page of descriptors. */
+export interface RunGeometry extends ChunkGeometry {
+  /** Chunks in a run, at least 1; the last run may be shorter. */
+  readonly runChunks: number;
+}
+
+/** Chunks in a run, where the memory of the descriptors comes in pages of so many bytes. */
+export function runChunksOf({ chunkPages }: ChunkGeometry, pageBytes: number): number {
+  const runPages = Math.max(hugePageSizeBytes, pageBytes) / descriptorSizeBytes;
+  return Math.max(1, Math.floor(runPages / chunkPages)) | 0;
+}
+
+/** First chunk of a run; at or behind `chunks` when there is no such run. */
+export function firstChunkOfRun(range: RunGeometry, run: number): number {
+  // not Math.imul: a cursor that many threads have pushed far behind the end must not wrap to a chunk
+  return run * range.runChunks;
+}
+
+/** Chunks of a run, which must exist. */
+export function chunksOfRun(range: RunGeometry, run: number): number {
+  return Math.min(range.runChunks, range.chunks - firstChunkOfRun(range, run));
 }
 
 /**

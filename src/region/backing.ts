@@ -3,14 +3,18 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { VmemmapError } from '../errors.ts';
 import { addon, addonState } from '../native.ts';
-import { pageSizeBytes } from '../physical/geometry.ts';
-import { dataAlignmentBytes, lineSizeBytes } from './layout.ts';
+import { hugePageSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
+import { chooseHugetlb, type HugetlbPool, refuseHugetlb } from './hugetlb.ts';
+import { lineSizeBytes } from './layout.ts';
 
-/** `shared`: plain shared memory. `huge`: the same memory, the kernel advised to use transparent huge pages. */
-export type BackingName = 'shared' | 'huge';
+/**
+ * `shared`: plain shared memory. `huge`: the same memory, the kernel advised to use transparent huge pages. `hugetlb`: huge
+ * pages that the administrator has reserved (2 MiB, or 1 GiB).
+ */
+export type BackingName = 'shared' | 'huge' | 'hugetlb';
 
 /** All backings there are. */
-export const backingNames: readonly BackingName[] = ['huge', 'shared'];
+export const backingNames: readonly BackingName[] = ['huge', 'shared', 'hugetlb'];
 
 /** Asked for, and got. */
 export interface BackingReport {
@@ -18,10 +22,18 @@ export interface BackingReport {
   readonly effective: BackingName;
   /** Why `effective` is not what was requested; absent when it is. */
   readonly reason?: string;
-  /** Page size that the kernel was asked to map with, in bytes. What is mapped can be read by `stats()`. */
+  /** Page size that maps most of what is in memory, in bytes; as long as nothing is, the one that was asked for. */
   readonly pageSize: number;
   /** `none`: the descriptors are gone with the last process that maps them. */
   readonly durability: 'none';
+}
+
+/** What a request will be answered with, decided before anything is allocated: the plan depends on it. */
+export interface BackingChoice {
+  readonly requested: BackingName;
+  readonly effective: BackingName;
+  /** Why they differ. */
+  readonly reason?: string;
 }
 
 /** One range's descriptors: a buffer, and where in it they begin. */
@@ -30,7 +42,18 @@ export interface DataBuffer {
   readonly byteOffset: number;
 }
 
-const hugePageSizeBytes = dataAlignmentBytes;
+/** What the descriptors of one range need. */
+export interface DataNeed {
+  readonly sizeBytes: number;
+  /** Node of this machine that their memory should come from; undefined: wherever it is touched first. */
+  readonly hostNid?: number | undefined;
+}
+
+/**
+ * Smallest buffer over which other memory may be mapped: smaller ones may come from the C library's heap, and mapping over
+ * those would corrupt it.
+ */
+const overlayBytesMin: number = 64 * 2 ** 20;
 
 /** Says why the kernel will not use transparent huge pages, or undefined when it will. */
 function hugePageObstacle(): string | undefined {
@@ -47,40 +70,69 @@ function hugePageObstacle(): string | undefined {
   return undefined;
 }
 
+/** Decides what a request will be answered with: `huge` falls back to `shared` and says why, `hugetlb` does not. */
+export function chooseBacking(requested: BackingName): BackingChoice {
+  const reason = requested === 'huge' ? hugePageObstacle() : undefined;
+  return reason === undefined ? { requested, effective: requested } : { requested, effective: 'shared', reason };
+}
+
 /**
  * Allocates one buffer per range. The memory is reserved, not touched: it reads as zeros and costs nothing until written.
- * @throws VmemmapError NO_MEMORY when address space or overcommit limits refuse it.
+ * @throws VmemmapError NO_MEMORY when address space or overcommit limits refuse it; for `hugetlb` ADDON_MISSING, or
+ * BACKING_UNAVAILABLE when too few huge pages are free, with the command that reserves them.
  */
 export function allocateData(
-  requested: BackingName,
-  sizesBytes: readonly number[],
+  choice: BackingChoice,
+  needs: readonly DataNeed[],
 ): { data: DataBuffer[]; report: BackingReport } {
-  let obstacle = requested === 'huge' ? hugePageObstacle() : undefined;
-  const wantsHuge = requested === 'huge' && obstacle === undefined;
-  const data = sizesBytes.map((sizeBytes) => {
-    const huge = wantsHuge && sizeBytes >= hugePageSizeBytes;
-    const alignment = huge ? hugePageSizeBytes : lineSizeBytes;
-    const buffer = allocate(sizeBytes + alignment);
-    // Node's own allocator puts large buffers at 16 bytes behind a page border; without the addon we can only assume that
-    // it does. Descriptors that straddle cache lines would be slower, never wrong.
-    const byteOffset = addon ? addon.bytesToBoundary(new Uint8Array(buffer, 0, 1), alignment) : lineSizeBytes - 16;
-    if (huge && addon) {
-      const errno = addon.adviseHugePages(new Uint32Array(buffer, byteOffset, sizeBytes / 4));
-      if (errno !== 0) obstacle = `madvise(MADV_HUGEPAGE) failed: ${errnoName(errno)}`;
-    }
+  const { requested } = choice;
+  const pool = choice.effective === 'hugetlb' ? chooseHugetlb(needs.map(({ sizeBytes }) => sizeBytes)) : undefined;
+  const isHuge = choice.effective === 'huge' && needs.some(({ sizeBytes }) => sizeBytes >= hugePageSizeBytes);
+  let reason = choice.effective === 'huge' && !isHuge ? 'no range fills a huge page of descriptors' : choice.reason;
+  const data = needs.map(({ sizeBytes, hostNid }) => {
+    const part = pool ? allocateHugetlb(pool, sizeBytes) : allocateSmall(isHuge, sizeBytes);
+    reason ??= part.reason;
+    const { buffer, byteOffset } = part;
+    // Only a preference: where the node is full, memory of another one is better than none.
+    if (hostNid !== undefined) addon?.preferNode(wordsOf({ buffer, byteOffset }, sizeBytes), hostNid);
     return { buffer, byteOffset };
   });
-  const isHuge = wantsHuge && obstacle === undefined;
-  return {
-    data,
-    report: {
-      requested,
-      effective: isHuge ? 'huge' : 'shared',
-      ...(obstacle === undefined ? {} : { reason: obstacle }),
-      pageSize: isHuge ? hugePageSizeBytes : pageSizeBytes,
-      durability: 'none',
-    },
-  };
+  const durability = 'none';
+  const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
+  if (reason === undefined && requested !== 'shared') {
+    return { data, report: { requested, effective: requested, pageSize, durability } };
+  }
+  const why = reason === undefined ? {} : { reason };
+  return { data, report: { requested, effective: 'shared', ...why, pageSize: pageSizeBytes, durability } };
+}
+
+/** Memory that the kernel maps page by page, in huge pages where it was advised to. */
+function allocateSmall(isHuge: boolean, sizeBytes: number): DataBuffer & { reason?: string } {
+  const huge = isHuge && sizeBytes >= hugePageSizeBytes;
+  const alignment = huge ? hugePageSizeBytes : lineSizeBytes;
+  const buffer = allocate(sizeBytes + alignment);
+  // Node's own allocator puts large buffers at 16 bytes behind a page border; without the addon we can only assume that
+  // it does. Descriptors that straddle cache lines would be slower, never wrong.
+  const byteOffset = addon ? addon.bytesToBoundary(new Uint8Array(buffer, 0, 1), alignment) : lineSizeBytes - 16;
+  if (!huge || !addon) return { buffer, byteOffset };
+  const errno = addon.adviseHugePages(wordsOf({ buffer, byteOffset }, sizeBytes));
+  return errno === 0
+    ? { buffer, byteOffset }
+    : { buffer, byteOffset, reason: `madvise(MADV_HUGEPAGE) failed: ${errnoName(errno)}` };
+}
+
+/** Reserved huge pages, mapped over a part of a buffer that nobody has seen yet. */
+function allocateHugetlb(pool: HugetlbPool, sizeBytes: number): DataBuffer & { reason?: string } {
+  const mappedBytes = roundUp(sizeBytes, pool.pageSizeBytes);
+  const buffer = allocate(Math.max(overlayBytesMin, mappedBytes + pool.pageSizeBytes));
+  const byteOffset = addon?.bytesToBoundary(new Uint8Array(buffer, 0, 1), pool.pageSizeBytes) ?? 0;
+  const errno = addon?.mapHugePages(wordsOf({ buffer, byteOffset }, mappedBytes), pool.pageSizeBytes);
+  if (errno !== 0) throw refuseHugetlb(pool, mappedBytes / pool.pageSizeBytes, errnoName(errno ?? 0));
+  return { buffer, byteOffset };
+}
+
+function wordsOf({ buffer, byteOffset }: DataBuffer, sizeBytes: number): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, sizeBytes / Uint32Array.BYTES_PER_ELEMENT);
 }
 
 function allocate(sizeBytes: number): SharedArrayBuffer {

@@ -7,14 +7,14 @@
  * before the descriptors is one SharedArrayBuffer and each range's descriptors are another: a typed array ends at 16 GiB.
  * Words that several threads write stand alone in their 64-byte line.
  */
-import { descriptorSizeBytes, roundUp } from '../physical/geometry.ts';
+import { descriptorSizeBytes, hugePageSizeBytes, roundUp } from '../physical/geometry.ts';
 
 export const lineSizeBytes = 64;
 export const superblockSizeBytes = 4096;
 /** One entry of the range table. */
 export const rangeEntrySizeBytes = 256;
 /** Alignment of every range's descriptors. */
-export const dataAlignmentBytes: number = 2 * 1024 * 1024;
+export const dataAlignmentBytes: number = hugePageSizeBytes;
 /** Threads that can work on one region at a time: one bit field of a chunk word holds the slot. */
 export const ownerSlots = 1024;
 /** Worker threads of one memmap at most: some slots are left for those who attach. */

@@ -4,7 +4,6 @@ import type { Pattern } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
 import {
-  type ChunkGeometry,
   chunkEnd,
   chunkEndIndex,
   chunkStart,
@@ -12,10 +11,13 @@ import {
   descriptorOffset,
   descriptorSizeBytes,
   findRange,
+  type RunGeometry,
+  roundUp,
+  runChunksOf,
 } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
 import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
-import { allocateData, type BackingName, type BackingReport, type DataBuffer } from './backing.ts';
+import { allocateData, type BackingChoice, type BackingReport, type DataBuffer } from './backing.ts';
 import {
   type ControlWordName,
   controlWord,
@@ -30,7 +32,7 @@ import { readSuperblock, writeSuperblock } from './superblock.ts';
 const windowDescriptors: number = 2 ** 24;
 
 /** A range with its memory and its place among the chunk words. */
-export class RegionRange implements ChunkGeometry {
+export class RegionRange implements RunGeometry {
   /** Place among the region's ranges. */
   readonly index: number;
   readonly startPfn: number;
@@ -40,6 +42,9 @@ export class RegionRange implements ChunkGeometry {
   readonly leadPages: number;
   readonly chunkPages: number;
   readonly chunks: number;
+  readonly runChunks: number;
+  /** Pages in a whole run. */
+  readonly runPages: number;
   readonly nid: number;
   readonly zone: number;
   readonly kind: MemoryKind;
@@ -55,7 +60,15 @@ export class RegionRange implements ChunkGeometry {
   readonly growCursor: number;
   readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
 
-  constructor(index: number, plan: PlannedMemmap, firstChunk: number, layout: RegionLayout, data: DataBuffer) {
+  /** @param pageSizeBytes of the memory behind `data`. */
+  constructor(
+    index: number,
+    plan: PlannedMemmap,
+    firstChunk: number,
+    layout: RegionLayout,
+    data: DataBuffer,
+    pageSizeBytes: number,
+  ) {
     this.index = index;
     this.startPfn = plan.startPfn;
     this.endPfn = plan.endPfn;
@@ -64,6 +77,8 @@ export class RegionRange implements ChunkGeometry {
     this.leadPages = plan.leadPages;
     this.chunkPages = plan.chunkPages;
     this.chunks = plan.chunks;
+    this.runChunks = runChunksOf(plan, pageSizeBytes);
+    this.runPages = this.runChunks * plan.chunkPages;
     this.nid = plan.nid;
     this.zone = plan.zone;
     this.kind = plan.kind;
@@ -131,7 +146,11 @@ export interface RegionHandle {
   readonly control: SharedArrayBuffer;
   readonly data: readonly DataBuffer[];
   readonly backing: BackingReport;
+  readonly memory: MemoryHistory;
 }
+
+/** `fresh`: nobody wrote to the descriptors before this region was made, so they are zeros. `touched`: anything is there. */
+export type MemoryHistory = 'fresh' | 'touched';
 
 /** The buffers of one memmap as one thread sees them. */
 export class Region {
@@ -158,7 +177,14 @@ export class Region {
     this.control = new Int32Array(handle.control, 0, this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
     let firstChunk = 0;
     this.ranges = superblock.ranges.map((plan, index) => {
-      const range = new RegionRange(index, plan, firstChunk, this.layout, handle.data[index] as DataBuffer);
+      const range = new RegionRange(
+        index,
+        plan,
+        firstChunk,
+        this.layout,
+        handle.data[index] as DataBuffer,
+        handle.backing.pageSize,
+      );
       firstChunk += range.chunks;
       return range;
     });
@@ -166,16 +192,39 @@ export class Region {
     this.pages = this.ranges.reduce((sum, range) => sum + range.pages, 0);
   }
 
-  /** Allocates the buffers of a plan. Nothing is written into the descriptors. @throws VmemmapError NO_MEMORY */
-  static create(plan: Plan, policy: PolicyName, backing: BackingName): Region {
-    const layout = regionLayout(plan.ranges);
-    const control = new SharedArrayBuffer(layout.controlSizeBytes);
-    writeSuperblock(control, plan, policy);
+  /**
+   * Allocates the buffers of a plan. Nothing is written into the descriptors.
+   * @param hosts node of this machine for the memory of each of the plan's nodes; see host-nodes.ts.
+   * @throws VmemmapError NO_MEMORY, BACKING_UNAVAILABLE
+   */
+  static create(
+    plan: Plan,
+    policy: PolicyName,
+    backing: BackingChoice,
+    hosts: ReadonlyMap<number, number> = new Map(),
+  ): Region {
     const { data, report } = allocateData(
       backing,
-      plan.ranges.map(({ pages }) => pages * descriptorSizeBytes),
+      plan.ranges.map(({ nid, pages }) => ({ sizeBytes: pages * descriptorSizeBytes, hostNid: hosts.get(nid) })),
     );
-    return new Region({ kind: 'vmemmap-region', control, data, backing: report });
+    return Region.#over(plan, policy, data, report, 'fresh');
+  }
+
+  /** A region over the descriptors of another, which was closed: its chunks are all free, whatever stands in them. */
+  static over({ ranges, profileId, policy, handle }: Region): Region {
+    return Region.#over({ ranges, profileId }, policy, handle.data, handle.backing, 'touched');
+  }
+
+  static #over(
+    plan: Plan,
+    policy: PolicyName,
+    data: readonly DataBuffer[],
+    backing: BackingReport,
+    memory: MemoryHistory,
+  ): Region {
+    const control = new SharedArrayBuffer(regionLayout(plan.ranges).controlSizeBytes);
+    writeSuperblock(control, plan, policy);
+    return new Region({ kind: 'vmemmap-region', control, data, backing, memory });
   }
 
   /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */
@@ -187,7 +236,10 @@ export class Region {
       handle.control instanceof SharedArrayBuffer &&
       Array.isArray(handle.data) &&
       typeof handle.backing === 'object' &&
-      handle.backing !== null;
+      handle.backing !== null &&
+      Number.isSafeInteger(handle.backing.pageSize) &&
+      // taken for touched it would only be slower; taken for fresh it would keep what stands there
+      (handle.memory === 'fresh' || handle.memory === 'touched');
     if (!sound) {
       throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', {
         received: handle,
@@ -201,7 +253,14 @@ export class Region {
    * smaller than a huge page, and all without the addon, goes when the buffers are collected.
    */
   discard(): void {
-    for (const { words } of this.ranges) if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
+    const { backing, data } = this.handle;
+    for (const { index, words } of this.ranges) {
+      if (backing.effective === 'hugetlb') {
+        const { buffer, byteOffset } = data[index] as DataBuffer;
+        const lengthBytes = roundUp(words.byteLength, backing.pageSize);
+        addon?.unmapHugePages(new Uint32Array(buffer, byteOffset, lengthBytes / 4), backing.pageSize);
+      } else if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
+    }
   }
 
   /** Index in {@link control} of a control word. */

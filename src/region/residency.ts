@@ -1,15 +1,15 @@
 /** What the kernel really mapped: read back from /proc/self/smaps, not assumed from what was asked for. */
 import { readFileSync } from 'node:fs';
 import { addon } from '../native.ts';
-import { pageSizeBytes } from '../physical/geometry.ts';
-import { dataAlignmentBytes } from './layout.ts';
+import { hugePageSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
+import type { BackingReport } from './backing.ts';
 import type { Region } from './region.ts';
 
 /** How much of the descriptors is in memory, and in which pages. */
 export interface Residency {
   /** Bytes in memory. */
   readonly residentBytes: number;
-  /** Bytes of them that huge pages map. */
+  /** Bytes of them that huge pages map, transparent or reserved. */
   readonly hugeBytes: number;
   /** Page size that maps most of what is in memory, in bytes. */
   readonly pageSize: number;
@@ -41,10 +41,29 @@ export function readResidency(region: Region): Residency | undefined {
       const end = BigInt(`0x${area[2]}`);
       counts = wanted.some((range) => range.start < end && start < range.end);
     } else if (counts) {
-      const field = /^(Rss|AnonHugePages|ShmemPmdMapped|FilePmdMapped): +(\d+) kB/.exec(line);
-      if (field?.[1] === 'Rss') residentBytes += Number(field[2]) * 1024;
-      else if (field) hugeBytes += Number(field[2]) * 1024;
+      const field = /^(Rss|AnonHugePages|ShmemPmdMapped|FilePmdMapped|Private_Hugetlb|Shared_Hugetlb): +(\d+) kB/.exec(
+        line,
+      );
+      if (!field) continue;
+      const bytes = Number(field[2]) * 1024;
+      // reserved huge pages do not count as Rss
+      if (field[1] === 'Rss' || field[1]?.endsWith('_Hugetlb')) residentBytes += bytes;
+      if (field[1] !== 'Rss') hugeBytes += bytes;
     }
   }
-  return { residentBytes, hugeBytes, pageSize: hugeBytes * 2 > residentBytes ? dataAlignmentBytes : pageSizeBytes };
+  const { backing } = region.handle;
+  const hugeSize = backing.effective === 'hugetlb' ? backing.pageSize : hugePageSizeBytes;
+  return { residentBytes, hugeBytes, pageSize: hugeBytes * 2 > residentBytes ? hugeSize : pageSizeBytes };
+}
+
+/** The report of a region's backing with what the kernel really gave, as far as anything is in memory and can be seen. */
+export function effectiveBacking(region: Region): BackingReport {
+  const { backing } = region.handle;
+  const residency = readResidency(region);
+  if (!residency || residency.residentBytes === 0) return backing;
+  const { pageSize } = residency;
+  if (backing.effective !== 'huge' || pageSize === backing.pageSize) return { ...backing, pageSize };
+  const hugeMiB = Math.round(residency.hugeBytes / 2 ** 20);
+  const reason = `the kernel gave huge pages for ${hugeMiB} of ${Math.round(residency.residentBytes / 2 ** 20)} MiB: memory is short or fragmented`;
+  return { ...backing, effective: 'shared', pageSize, reason };
 }

@@ -72,7 +72,7 @@ describe('the object that init --json prints', () => {
   });
 
   it('tells the ranges of the machine: zones and kinds by node, in chunks of pageblocks', async () => {
-    const { ranges, pages, threads, source } = await json([...machine, '--threads', '1']);
+    const { ranges, pages, threads, source } = await json([...machine, '--threads', '1', '--chunk-pages', '1/1024']);
     const device = { zone: 'Device', kind: 'device', pages: 16_384, chunkPages: 512, chunks: 32 };
     const ram = { kind: 'ram', pages: 4096, chunkPages: 512, chunks: 8 };
     expect(ranges).toEqual([

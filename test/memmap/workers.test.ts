@@ -5,20 +5,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openerSettings } from '../../dist/src/background.js';
 import { Memmap, releaseThreads, workerFailureChannel } from '../../dist/src/index.js';
 import { poolSettings } from '../../dist/src/pool.js';
 import { machine, ram } from '../support/regions.js';
 
 const standard = { ...poolSettings };
+const standardOpener = { ...openerSettings };
 let folder: string;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'vmemmap-test-'));
+  // so that it is the workers who do it
+  openerSettings.turnMs = 0;
   poolSettings.workerFile = fileURLToPath(new URL('../support/dying-worker.mjs', import.meta.url));
 });
 
 afterEach(async () => {
   Object.assign(poolSettings, standard);
+  Object.assign(openerSettings, standardOpener);
   await releaseThreads();
   rmSync(folder, { recursive: true });
 });

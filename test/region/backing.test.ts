@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { type Addon, addon, addonState } from '../../dist/src/native.js';
 import { makePlan } from '../../dist/src/plan.js';
-import { allocateData, type BackingReport, errnoName } from '../../dist/src/region/backing.js';
+import {
+  allocateData,
+  type BackingName,
+  type BackingReport,
+  chooseBacking,
+  errnoName,
+} from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 import { readResidency } from '../../dist/src/region/residency.js';
 import { refusalOf } from '../physical/errors.js';
@@ -38,9 +44,17 @@ async function withoutAddon(module: string): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
+/** What is got for ranges of so many bytes. */
+function allocate(name: BackingName, sizesBytes: readonly number[]): ReturnType<typeof allocateData> {
+  return allocateData(
+    chooseBacking(name),
+    sizesBytes.map((sizeBytes) => ({ sizeBytes })),
+  );
+}
+
 describe('the backing shared', () => {
   it('is got as asked for, and promises no durability', () => {
-    expect(allocateData('shared', [4096]).report).toEqual({
+    expect(allocate('shared', [4096]).report).toEqual({
       requested: 'shared',
       effective: 'shared',
       pageSize: 4096,
@@ -50,7 +64,7 @@ describe('the backing shared', () => {
 
   it('gives each range a buffer of its own with room for its bytes, which read as zeros', () => {
     const sizes = [64, 64 * 32_768, 64 * 32_769];
-    const { data } = allocateData('shared', sizes);
+    const { data } = allocate('shared', sizes);
     expect(new Set(data.map(({ buffer }) => buffer)).size).toBe(3);
     for (const [index, { buffer, byteOffset }] of data.entries()) {
       const bytes = new Uint8Array(buffer, byteOffset, sizes[index]);
@@ -60,13 +74,13 @@ describe('the backing shared', () => {
 
   it('starts descriptors at a cache line', (context) => {
     const { addressOf } = needAddon(context);
-    for (const { buffer, byteOffset } of allocateData('shared', [64, 4 * MiB]).data) {
+    for (const { buffer, byteOffset } of allocate('shared', [64, 4 * MiB]).data) {
       expect(addressOf(new Uint32Array(buffer, byteOffset, 1)) % 64n).toBe(0n);
     }
   });
 
   it('refuses what no address space has room for with NO_MEMORY', () => {
-    const { code, message, cause } = refusalOf(() => allocateData('shared', [2 ** 52]));
+    const { code, message, cause } = refusalOf(() => allocate('shared', [2 ** 52]));
     expect([code, message]).toEqual([
       'NO_MEMORY',
       '4194304.0 GiB of descriptors cannot be reserved; use a smaller machine',
@@ -77,22 +91,30 @@ describe('the backing shared', () => {
 
 describe('the backing huge', () => {
   it('falls back to shared without the addon, and says why', async () => {
-    const code = `import { allocateData } from '${backingUrl}'; console.log(JSON.stringify(allocateData('huge', [4e6])));`;
+    const code = `import { allocateData, chooseBacking } from '${backingUrl}'; const { report } = allocateData(chooseBacking('huge'), [{ sizeBytes: 4e6 }]); console.log(JSON.stringify(report));`;
     expect(await withoutAddon(code)).toEqual({
-      data: [{ buffer: {}, byteOffset: 48 }],
-      report: {
-        requested: 'huge',
-        effective: 'shared',
-        reason: 'the addon is not loaded (VMEMMAP_ADDON=off)',
-        pageSize: 4096,
-        durability: 'none',
-      },
+      requested: 'huge',
+      effective: 'shared',
+      reason: 'the addon is not loaded (VMEMMAP_ADDON=off)',
+      pageSize: 4096,
+      durability: 'none',
+    });
+  });
+
+  it('is shared where no range fills a huge page, and says so', (context) => {
+    needHugePages(context);
+    expect(allocate('huge', [2 * MiB - 64, 4096]).report).toEqual({
+      requested: 'huge',
+      effective: 'shared',
+      reason: 'no range fills a huge page of descriptors',
+      pageSize: 4096,
+      durability: 'none',
     });
   });
 
   it('starts descriptors at 2 MiB, but those of less than 2 MiB at a cache line', (context) => {
     const { addressOf } = needHugePages(context);
-    const { data, report } = allocateData('huge', [2 * MiB - 64, 2 * MiB, 5 * MiB]);
+    const { data, report } = allocate('huge', [2 * MiB - 64, 2 * MiB, 5 * MiB]);
     const [small, ...large] = data.map(({ buffer, byteOffset }) => addressOf(new Uint32Array(buffer, byteOffset, 1)));
     expect(large.map((address) => address % 2n ** 21n)).toEqual([0n, 0n]);
     expect((small ?? 1n) % 64n).toBe(0n);
@@ -104,7 +126,11 @@ describe('the backing huge', () => {
 describe('residency', () => {
   it('of huge pages is what was touched, in pages of 2 MiB', (context) => {
     needHugePages(context);
-    const region = Region.create(makePlan(machine(ram(0, 2 ** 20)), { profile: 'linux-6.1' }), 'hotplug', 'huge');
+    const region = Region.create(
+      makePlan(machine(ram(0, 2 ** 20)), { profile: 'linux-6.1' }),
+      'hotplug',
+      chooseBacking('huge'),
+    );
     expect(readResidency(region)).toEqual({ residentBytes: 0, hugeBytes: 0, pageSize: 4096 });
     firstRange(region).words.fill(1, 0, 4 * MiB);
     const residency = readResidency(region);
@@ -117,7 +143,7 @@ describe('residency', () => {
   it('of small pages counts what was touched in every range, and hardly more', (context) => {
     needAddon(context);
     const topology = machine(ram(0, 2 ** 20), ram(2 ** 21, 2 ** 20));
-    const region = Region.create(makePlan(topology, { profile: 'linux-6.1' }), 'hotplug', 'shared');
+    const region = Region.create(makePlan(topology, { profile: 'linux-6.1' }), 'hotplug', chooseBacking('shared'));
     // page 0 holds what the allocator notes about the buffer, too
     const before = readResidency(region)?.residentBytes ?? 0;
     for (const { words } of region.ranges) for (let page = 1; page <= 1024; page++) words[page * 1024] = 1;

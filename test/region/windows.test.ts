@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { VmemmapError } from '../../dist/src/errors.js';
 import { makePlan } from '../../dist/src/plan.js';
+import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 import { lanesIn, referenceLanes } from '../support/reference.js';
 import { firstRange, machine, ram } from '../support/regions.js';
@@ -13,7 +14,7 @@ const start = 3;
 const region = Region.create(
   makePlan(machine(ram(start, window + 1000)), { profile: 'linux-6.1' }),
   'hotplug',
-  'shared',
+  chooseBacking('shared'),
 );
 const range = firstRange(region);
 
@@ -86,7 +87,11 @@ describe('a range of 1 TiB', () => {
   it('has a last descriptor that can be written and read', (context) => {
     let huge: Region;
     try {
-      huge = Region.create(makePlan(machine(ram(0, 2 ** 28)), { profile: 'linux-6.1' }), 'hotplug', 'shared');
+      huge = Region.create(
+        makePlan(machine(ram(0, 2 ** 28)), { profile: 'linux-6.1' }),
+        'hotplug',
+        chooseBacking('shared'),
+      );
     } catch (error) {
       if (!(error instanceof VmemmapError && error.code === 'NO_MEMORY')) throw error;
       return context.skip('the kernel of this machine refuses to reserve 16 GiB of address space');

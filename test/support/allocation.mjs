@@ -6,18 +6,24 @@ import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
 import { Faults } from '../../dist/src/claims/fault.js';
 import { makePlan } from '../../dist/src/plan.js';
+import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 
-const chunks = 64;
+// as many as one drain of a real memmap has at least: what a drain makes when it begins it makes once
+const chunks = 1024;
 const pages = chunks * 512;
-const rounds = 500;
+const rounds = 32;
 /** The least of so many is told: until V8 has compiled a path, which takes longer on a busy machine, it allocates. */
 const repeats = 8;
 
 function engine(kind) {
   const memory = [{ nid: 0, kind, startPfn: 0, endPfn: pages, ...(kind === 'device' && { pgmap: 1 }) }];
   const topology = { source: 'simulated', nodes: [], memory, zoned: false, notes: [] };
-  const region = Region.create(makePlan(topology, { profile: 'linux-6.1', chunkPages: 512 }), 'hotplug', 'shared');
+  const region = Region.create(
+    makePlan(topology, { profile: 'linux-6.1', chunkPages: 512 }),
+    'hotplug',
+    chooseBacking('shared'),
+  );
   const claimant = new Claimant(region);
   const words = region.control.subarray(region.layout.chunkWords / 4, region.layout.chunkWords / 4 + chunks);
   /** Makes everything free again, as nobody but a test may. */

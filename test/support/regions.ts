@@ -5,6 +5,7 @@ import type { ThreadIdentity } from '../../dist/src/claims/threads.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
 import type { MemoryExtent, Topology } from '../../dist/src/physical/topology.js';
 import { makePlan, type PolicyName } from '../../dist/src/plan.js';
+import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 
 /** A thread id that the kernel never gives: the largest there could be, with pid_max below it. */
@@ -23,7 +24,11 @@ export function machine(...memory: MemoryExtent[]): Topology {
 
 /** A region of these extents, in chunks of one pageblock. */
 export function smallRegion(memory: MemoryExtent[], policy: PolicyName = 'hotplug', chunkPages = 512): Region {
-  return Region.create(makePlan(machine(...memory), { profile: 'linux-6.1', chunkPages }), policy, 'shared');
+  return Region.create(
+    makePlan(machine(...memory), { profile: 'linux-6.1', chunkPages }),
+    policy,
+    chooseBacking('shared'),
+  );
 }
 
 /** A kernel that counts how often each chunk of a region was written. */

@@ -1,0 +1,81 @@
+/** Reserved huge pages (hugetlb): which pools the kernel has, whether they hold enough, and the command that fills them. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { VmemmapError } from '../errors.ts';
+import { addonState } from '../native.ts';
+
+/** The huge pages of one size. */
+export interface HugetlbPool {
+  readonly pageSizeBytes: number;
+  /** Pages that nobody has and nobody was promised. */
+  readonly freePages: number;
+  /** Pages that the kernel may add by itself when somebody maps more than are reserved (nr_overcommit_hugepages). */
+  readonly surplusPages: number;
+  /** Pages in the pool. */
+  readonly pages: number;
+}
+
+const poolsPath = '/sys/kernel/mm/hugepages';
+
+/** The kernel's pools, smallest pages first; none when it was built without. */
+export function readHugetlbPools(path: string = poolsPath): HugetlbPool[] {
+  let names: string[];
+  try {
+    names = readdirSync(path);
+  } catch {
+    return [];
+  }
+  return names
+    .map((name) => /^hugepages-(\d+)kB$/.exec(name)?.[1])
+    .filter((kib) => kib !== undefined)
+    .map((kib) => {
+      const read = (name: string): number => Number(readFileSync(`${path}/hugepages-${kib}kB/${name}`, 'utf8'));
+      const surplusPages = Math.max(0, read('nr_overcommit_hugepages') - read('surplus_hugepages'));
+      // resv_hugepages: promised to somebody who has not touched them yet
+      const freePages = Math.max(0, read('free_hugepages') - read('resv_hugepages'));
+      return { pageSizeBytes: Number(kib) * 1024, freePages, surplusPages, pages: read('nr_hugepages') };
+    })
+    .sort((a, b) => a.pageSizeBytes - b.pageSizeBytes);
+}
+
+function pagesNeeded(sizesBytes: readonly number[], pageSizeBytes: number): number {
+  return sizesBytes.reduce((sum, sizeBytes) => sum + Math.ceil(sizeBytes / pageSizeBytes), 0);
+}
+
+/**
+ * The pool that descriptors of these sizes are taken from: the one of the largest pages that holds enough and of which each
+ * range fills at least half, so that little is wasted.
+ * @throws VmemmapError ADDON_MISSING; BACKING_UNAVAILABLE with the command that reserves what lacks
+ */
+export function chooseHugetlb(
+  sizesBytes: readonly number[],
+  pools: readonly HugetlbPool[] = readHugetlbPools(),
+): HugetlbPool {
+  const state = addonState();
+  if (!state.loaded) {
+    throw new VmemmapError('ADDON_MISSING', `the backing hugetlb needs the addon: ${state.reason}`);
+  }
+  const [smallest] = pools;
+  if (smallest === undefined) {
+    throw new VmemmapError('BACKING_UNAVAILABLE', `this kernel has no hugetlb (${poolsPath} is missing); use huge`);
+  }
+  const fits = pools.findLast((pool) => {
+    const filled = pool === smallest || sizesBytes.every((sizeBytes) => sizeBytes * 2 >= pool.pageSizeBytes);
+    return filled && pagesNeeded(sizesBytes, pool.pageSizeBytes) <= pool.freePages + pool.surplusPages;
+  });
+  if (fits) return fits;
+  throw refuseHugetlb(smallest, pagesNeeded(sizesBytes, smallest.pageSizeBytes));
+}
+
+/** The error for too few reserved pages; `errno` by name, where the kernel refused although they seemed to be enough. */
+export function refuseHugetlb(pool: HugetlbPool, needed: number, errno?: string): VmemmapError {
+  const { pageSizeBytes, freePages, pages } = pool;
+  const size = pageSizeBytes < 2 ** 30 ? `${pageSizeBytes / 2 ** 20} MiB` : `${pageSizeBytes / 2 ** 30} GiB`;
+  // what others have stays theirs: as many pages must be added as lack now
+  const wanted = errno === undefined ? pages + needed - freePages : pages + needed;
+  return new VmemmapError(
+    'BACKING_UNAVAILABLE',
+    `${needed} huge pages of ${size} are needed, ${freePages} are free${errno === undefined ? '' : ` (${errno})`}; ` +
+      `as root: echo ${wanted} > ${poolsPath}/hugepages-${pageSizeBytes / 1024}kB/nr_hugepages`,
+    { received: freePages },
+  );
+}
