@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 
 const allowed = [
-  /^dist\/(src|workers)\/.+\.(js|d\.ts)$/,
+  /^dist\/(src|workers)\/.+\.(c?js|d\.ts)$/,
   /^prebuilds\/[\w-]+\/[\w.-]+\.node$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
 ];
@@ -11,7 +11,7 @@ const required = [
   'dist/src/cli/main.js',
   'dist/src/index.d.ts',
   'dist/src/index.js',
-  'dist/workers/worker.js',
+  'dist/workers/worker.cjs',
 ];
 
 const [path = ''] = process.argv.slice(2);

@@ -74,6 +74,9 @@ function removeOrphans(root) {
   for (const output of present) if (!wanted.has(output)) rmSync(join(root, output));
 }
 
+/** The worker in one file that needs no module loader: see workers/worker.ts. */
+const workerBundle = 'dist/workers/worker.cjs';
+
 /** @param {string} root */
 const isCompiled = (root) =>
   sources(root).every((source) => existsSync(join(root, 'dist', source.replace(/\.ts$/, '.js'))));
@@ -85,7 +88,7 @@ const dist = {
   // The lock file, because it names the compiler's version.
   files: (root) => [...sources(root), ...listFiles(root, ['tsconfig.json', 'package-lock.json'], [])],
   facts: () => ({}),
-  isComplete: isCompiled,
+  isComplete: (root) => isCompiled(root) && existsSync(join(root, workerBundle)),
   async run(root, log) {
     log('compiling TypeScript…');
     // The compiler believes its notes of the last run: it would not write again what was deleted since.
@@ -100,6 +103,11 @@ const dist = {
         advice: 'Correct these errors; if they are not yours: rm -rf dist node_modules, and try again.',
       },
     );
+    const bundled = ['dist/workers/worker.js', '--format', 'cjs', '--platform', 'node', '--file', workerBundle];
+    await runNode('rolldown', join(root, 'node_modules/rolldown/bin/cli.mjs'), [...bundled, '--log-level', 'warn'], {
+      cwd: root,
+      advice: 'The worker is bundled from dist/workers/worker.js.',
+    });
     // The addon's copy of the layout follows the table at once; that it was committed, too, is checked elsewhere.
     await runNode('writing the C++ header', join(root, '.setup/generate-header.mjs'), [], {
       cwd: root,

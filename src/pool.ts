@@ -5,7 +5,7 @@ import type { WorkerData, WorkerReply, WorkerTask } from '../workers/messages.ts
 
 /** What all pools share. Tests put in workers that fail. */
 export const poolSettings: { workerFile: string; loadMsMax: number } = {
-  workerFile: fileURLToPath(new URL('../workers/worker.js', import.meta.url)),
+  workerFile: fileURLToPath(new URL('../workers/worker.cjs', import.meta.url)),
   /** How long a worker may take to load before it counts as one that will not; they take about 30 ms. */
   loadMsMax: 15_000,
 };

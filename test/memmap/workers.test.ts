@@ -18,7 +18,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'vmemmap-test-'));
   // so that it is the workers who do it
   openerSettings.turnMs = 0;
-  poolSettings.workerFile = fileURLToPath(new URL('../support/dying-worker.mjs', import.meta.url));
+  poolSettings.workerFile = fileURLToPath(new URL('../support/dying-worker.cjs', import.meta.url));
 });
 
 afterEach(async () => {
