@@ -1,5 +1,25 @@
 # How the native addon is compiled: one Node-API binary that every Node.js from 20 on loads.
 {
+  'variables': {'bench%': 0},
+  # What the benchmarks compare with; built only for them: node .setup/ensure.mjs roofline
+  'conditions': [
+    ['bench==1', {
+      'targets': [
+        {
+          'target_name': 'roofline',
+          'type': 'executable',
+          'sources': ['bench/roofline.cc', 'native/store_paths.cc'],
+          'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+          'cflags_cc': ['-std=c++20', '-O3', '-Wall', '-Wextra', '-Werror'],
+          'libraries': ['-lpthread'],
+          'conditions': [
+            ['target_arch=="x64"', {'cflags_cc': ['-march=x86-64']}],
+            ['target_arch=="arm64"', {'cflags_cc': ['-march=armv8-a']}],
+          ],
+        },
+      ],
+    }],
+  ],
   'targets': [
     {
       'target_name': 'vmemmap',
@@ -9,6 +29,7 @@
         'native/arguments.cc',
         'native/init_kernel.cc',
         'native/memory.cc',
+        'native/store_paths.cc',
       ],
       'defines': ['NAPI_VERSION=9'],
       # Node's own headers ask for the C++ of their release; ours is the same whichever Node builds it.

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { matchesStamp, removeStamp, takeFacts, writeStamp } from './stamp.mjs';
-import { steps as allSteps } from './steps.mjs';
+import { steps as allSteps, optionalSteps } from './steps.mjs';
 import { SetupError } from './tools.mjs';
 
 /** @typedef {import('./steps.mjs').Step} Step */
@@ -82,16 +82,17 @@ function isRefusal(error) {
 
 /**
  * As `ensure`, for programs: a failure is told on stderr and ends the process with status 1.
- * @param {readonly string[]} [names] the steps that are needed, all by default.
+ * @param {readonly string[]} [names] the steps that are needed; by default all but the optional ones.
  * @returns {Promise<void>}
  */
 export async function setUp(names = []) {
+  const known = [...allSteps, ...optionalSteps];
   try {
-    const unknown = names.find((name) => !allSteps.some((step) => step.name === name));
+    const unknown = names.find((name) => !known.some((step) => step.name === name));
     if (unknown !== undefined) {
-      throw new SetupError(`no step is called ${unknown}; there are ${allSteps.map((step) => step.name).join(', ')}`);
+      throw new SetupError(`no step is called ${unknown}; there are ${known.map((step) => step.name).join(', ')}`);
     }
-    await ensure(names.length === 0 ? {} : { steps: allSteps.filter((step) => names.includes(step.name)) });
+    await ensure(names.length === 0 ? {} : { steps: known.filter((step) => names.includes(step.name)) });
   } catch (error) {
     if (error instanceof SetupError) logToStderr(error.message);
     else if (isRefusal(error))

@@ -160,5 +160,29 @@ const addon = {
   },
 };
 
-/** @type {readonly Step[]} */
+/** @type {Step} */
+const roofline = {
+  name: 'roofline',
+  stamp: 'build/.roofline.json',
+  files: (root) => listFiles(root, ['bench', 'native', 'binding.gyp'], ['.cc', '.h']),
+  facts: () => ({ platform: process.platform, arch: process.arch }),
+  isComplete: (root) => existsSync(join(root, 'build/Release/roofline')),
+  async run(root, log) {
+    const missing = process.platform === 'linux' ? missingBuildTools() : [onlyLinux];
+    const [nodeGyp, headers] = [findNodeGyp(), findHeaders()];
+    if (missing.length > 0 || nodeGyp === undefined || headers === undefined) {
+      throw new SetupError(`the roofline cannot be built: ${missing.join(', ') || 'node-gyp'} not found`);
+    }
+    log('building the roofline…');
+    const common = { cwd: root, advice: 'It is made from bench/roofline.cc.', env: { npm_config_loglevel: 'error' } };
+    const configure = ['configure', `--nodedir=${headers}`, '--loglevel=error', '--', '-Dbench=1'];
+    await runNode('node-gyp', nodeGyp, configure, common);
+    await runNode('node-gyp', nodeGyp, ['build', 'roofline', '--loglevel=error'], common);
+  },
+};
+
+/** Carried out always. @type {readonly Step[]} */
 export const steps = [packages, dist, addon];
+
+/** Carried out when they are named. @type {readonly Step[]} */
+export const optionalSteps = [roofline];

@@ -9,6 +9,7 @@
 #include "arguments.h"
 #include "init_kernel.h"
 #include "memory.h"
+#include "store_paths.h"
 
 namespace vmemmap {
 namespace {
@@ -60,9 +61,33 @@ struct Run {
 napi_value Fill(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "fill");
   const Run run(arguments);
+  const auto paths = store_paths();
+  const std::uint64_t path = arguments.integer(5, "path", 0, paths.size() - 1);
   if (arguments.rejected()) return nullptr;
-  fill(run.start, run.count, run.pattern, run.first_index);
+  fill(run.start, run.count, run.pattern, run.first_index, paths[path]);
   return to_js(env, 0);
+}
+
+// [{name, kind}], in the order of their numbers.
+napi_value StorePaths(napi_env env, napi_callback_info) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  std::uint32_t number = 0;
+  for (const StorePath& path : store_paths()) {
+    napi_value entry = nullptr;
+    napi_create_object(env, &entry);
+    const auto set = [&](const char* key, const char* text) {
+      napi_value value = nullptr;
+      napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+      napi_set_named_property(env, entry, key, value);
+    };
+    set("name", path.name);
+    set("kind", path.kind == StoreKind::kPlain         ? "plain"
+                : path.kind == StoreKind::kNonTemporal ? "non-temporal"
+                                                       : "sparse");
+    napi_set_element(env, list, number++, entry);
+  }
+  return list;
 }
 
 napi_value Check(napi_env env, napi_callback_info info) {
@@ -112,6 +137,8 @@ napi_value OnPages(napi_env env, napi_callback_info info, const char* name, int 
 napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
   return OnPages(env, info, "adviseHugePages", advise_huge_pages);
 }
+
+napi_value Populate(napi_env env, napi_callback_info info) { return OnPages(env, info, "populate", populate); }
 
 napi_value Discard(napi_env env, napi_callback_info info) { return OnPages(env, info, "discard", discard); }
 
@@ -186,11 +213,13 @@ napi_value Initialize(napi_env env, napi_value exports) {
   };
   const napi_property_descriptor methods[] = {
       method("fill", Fill),
+      method("storePaths", StorePaths),
       method("check", Check),
       method("firstDifference", FirstDifference),
       method("bytesToBoundary", BytesToBoundary),
       method("addressOf", AddressOf),
       method("adviseHugePages", AdviseHugePages),
+      method("populate", Populate),
       method("discard", Discard),
       method("mapHugePages", MapHugePages),
       method("unmapHugePages", UnmapHugePages),

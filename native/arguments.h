@@ -50,7 +50,7 @@ class Arguments {
   std::vector<std::uint32_t> integers(std::size_t at, const char* name, std::uint32_t max);
 
  private:
-  static constexpr std::size_t kMax = 5;
+  static constexpr std::size_t kMax = 6;
 
   double number(napi_value value, const char* name);
   std::uint64_t integer_of(napi_value value, const char* name, std::uint64_t min, std::uint64_t max);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "page_descriptor.h"
+#include "store_paths.h"
 
 namespace vmemmap {
 namespace {
@@ -26,21 +27,6 @@ Lanes lanes_at(const Pattern& pattern, std::uint64_t index) noexcept {
   return lanes;
 }
 
-// A loop of its own, because a line that stays in registers costs stores and nothing else. `line` is a copy: bytes may
-// alias anything, so through a reference the compiler would load it again for every descriptor.
-void fill_constant(std::byte* target, std::uint64_t count, const Lanes line) noexcept {
-  for (std::uint64_t k = 0; k < count; k++, target += kDescriptorSizeBytes) {
-    std::memcpy(target, line.data(), kDescriptorSizeBytes);
-  }
-}
-
-void fill_stepped(std::byte* target, std::uint64_t count, Lanes lanes, const Lanes step) noexcept {
-  for (std::uint64_t k = 0; k < count; k++, target += kDescriptorSizeBytes) {
-    std::memcpy(target, lanes.data(), kDescriptorSizeBytes);
-    add(lanes, step);
-  }
-}
-
 // Calls `differs(k)` for each descriptor that differs, until it returns false. One loop for all patterns: reading
 // memory takes longer than adding zeros.
 template <typename Differs>
@@ -55,12 +41,9 @@ void for_each_difference(const std::byte* source, std::uint64_t count, const Pat
 
 }  // namespace
 
-void fill(std::byte* target, std::uint64_t count, const Pattern& pattern, std::uint64_t first_index) noexcept {
-  if (pattern.is_constant()) {
-    fill_constant(target, count, pattern.first);
-  } else {
-    fill_stepped(target, count, lanes_at(pattern, first_index), pattern.step);
-  }
+void fill(std::byte* target, std::uint64_t count, const Pattern& pattern, std::uint64_t first_index,
+          const StorePath& path) noexcept {
+  path.fill(target, count, lanes_at(pattern, first_index), pattern.step);
   // Pairs with the Atomics.store or Atomics.compareExchange by which JavaScript publishes this chunk, next on this
   // thread, and through it with the Atomics.load of whoever finds the chunk READY. These are two languages: neither
   // memory model tells what plain C++ stores before a JavaScript atomic mean. With this fence the order does not rest

@@ -15,13 +15,14 @@ using Lanes = std::array<std::uint64_t, kDescriptorLanes>;
 struct Pattern {
   Lanes first;
   Lanes step;
-
-  bool is_constant() const noexcept { return step == Lanes{}; }
 };
+
+struct StorePath;
 
 // Writes descriptors `first_index`, `first_index + 1`, … to `target`, which needs no alignment. The caller owns this
 // memory: it holds the claim of the chunk, so no other thread reads or writes it until it is published.
-void fill(std::byte* target, std::uint64_t count, const Pattern& pattern, std::uint64_t first_index) noexcept;
+void fill(std::byte* target, std::uint64_t count, const Pattern& pattern, std::uint64_t first_index,
+          const StorePath& path) noexcept;
 
 // Number of the `count` descriptors at `source` that differ from what fill writes.
 std::uint64_t count_differences(const std::byte* source, std::uint64_t count, const Pattern& pattern,

@@ -20,6 +20,8 @@ namespace {
 
 // From <linux/mempolicy.h>, which needs the kernel's headers; part of its stable interface.
 constexpr int kMpolPreferred = 1;
+// From <asm-generic/mman-common.h>; the C library may be older than the kernel.
+constexpr int kMadvPopulateWrite = 23;
 // From <asm-generic/hugetlb_encode.h>: bits of the flags of mmap that hold the logarithm of the page size.
 constexpr int kMapHugeShift = 26;
 
@@ -52,6 +54,10 @@ int map_over(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size
 
 int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept {
   return advise(start, size_bytes, MADV_HUGEPAGE);
+}
+
+int populate(std::byte* start, std::uint64_t size_bytes) noexcept {
+  return advise(start, size_bytes, kMadvPopulateWrite);
 }
 
 // The memory of a SharedArrayBuffer is private and anonymous, though threads share it: it is gone at once.

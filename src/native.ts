@@ -5,8 +5,18 @@ import { fileURLToPath } from 'node:url';
 import type { InitKernel } from './descriptor/kernel.ts';
 import { layoutFacts } from './descriptor/pattern.ts';
 
+/**
+ * How a store path stores: in `plain` stores; `non-temporal`, past the caches; `sparse`, only the lanes that are not zero,
+ * which is right where the memory is known to be zero.
+ */
+export type StoreKind = 'plain' | 'non-temporal' | 'sparse';
+
 /** What native/addon.cc exports. Errors of system calls come back as positive errnos, 0 is success. */
-export interface Addon extends Omit<InitKernel, 'storePath'> {
+export interface Addon extends Omit<InitKernel, 'storePath' | 'fill'> {
+  /** As {@link InitKernel.fill}, by one of {@link storePaths}: its place in that list. */
+  fill(words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number, path: number): number;
+  /** The store paths that this processor can run; of each kind the widest first. */
+  storePaths(): { name: string; kind: StoreKind }[];
   /** Bytes from the view's first byte to the next address that is a multiple of `boundary`, a power of two. */
   bytesToBoundary(view: Uint8Array, boundary: number): number;
   /** Address of the view's first byte; only for reading /proc/self/smaps. */
@@ -22,6 +32,8 @@ export interface Addon extends Omit<InitKernel, 'storePath'> {
   unmapHugePages(view: Uint32Array, pageSizeBytes: number): number;
   /** mbind(MPOL_PREFERRED) of the view's whole pages to a node of this machine. */
   preferNode(view: Uint32Array, nid: number): number;
+  /** Maps the view's whole pages at once, as if each had been written to (MADV_POPULATE_WRITE, Linux 5.14). */
+  populate(view: Uint32Array, byteOffset?: number, byteLength?: number): number;
   /** Gives the memory of the view's whole pages back to the kernel; it reads as zeros from then on. */
   discard(view: Uint32Array): number;
   /** Pins the calling thread to those of the CPUs that it may use. */
@@ -76,10 +88,21 @@ export function addonState(): AddonState {
   return state;
 }
 
-/** The native init kernel, or undefined without the addon. */
-export const nativeKernel: InitKernel | undefined = addon && {
-  storePath: 'native-plain',
-  fill: addon.fill,
-  check: addon.check,
-  firstDifference: addon.firstDifference,
-};
+/** A native init kernel and its kind of stores. */
+export interface NativeKernel extends InitKernel {
+  readonly kind: StoreKind;
+}
+
+/** The native init kernels that this processor can run, of each kind the widest first; none without the addon. */
+export const nativeKernels: readonly NativeKernel[] = addon
+  ? addon.storePaths().map(({ name, kind }, path) => ({
+      storePath: name,
+      kind,
+      fill: (words, at, count, pattern, index) => loadedAddon?.fill(words, at, count, pattern, index, path) ?? 0,
+      check: loadedAddon?.check as InitKernel['check'],
+      firstDifference: loadedAddon?.firstDifference as InitKernel['firstDifference'],
+    }))
+  : [];
+
+/** The native kernel for whoever only checks, or undefined without the addon. */
+export const nativeKernel: InitKernel | undefined = nativeKernels[0];

@@ -2,11 +2,12 @@
  * One thread's hand in a region: it claims chunks, initializes them, and waits for those of others. Fault, drain, grow and
  * verification all stand on it. One per thread and memmap; not to be shared.
  */
-import { type InitKernel, jsKernel } from '../descriptor/kernel.ts';
+import type { InitKernel } from '../descriptor/kernel.ts';
 import { VmemmapError } from '../errors.ts';
-import { nativeKernel } from '../native.ts';
+import { descriptorSizeBytes } from '../physical/geometry.ts';
 import { errnoName } from '../region/backing.ts';
 import type { Region, RegionRange } from '../region/region.ts';
+import { kernelFor } from '../store-path.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import { isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
@@ -17,7 +18,7 @@ export type FaultOutcome = 'ready' | 'claimed' | 'waited';
 
 /** What a claimant may be told to do differently; all have sensible defaults. */
 export interface ClaimantOptions {
-  /** The init kernel; by default the native one, or the JS one without the addon. */
+  /** The init kernel; by default the one that suits the region's memory. */
   readonly kernel?: InitKernel;
   /** The chunk words; tests put one in that lets other actors act at chosen moments. */
   readonly chunks?: ChunkMap;
@@ -54,7 +55,7 @@ export class Claimant {
 
   constructor(region: Region, options: ClaimantOptions = {}) {
     this.region = region;
-    this.kernel = options.kernel ?? nativeKernel ?? jsKernel;
+    this.kernel = options.kernel ?? kernelFor({ ...region.handle, sizeBytes: region.pages * descriptorSizeBytes });
     this.chunks = options.chunks ?? ChunkMap.of(region);
     this.owners = new OwnerTable(region.control, region.layout.owners);
     this.seen = new Uint8Array(region.chunks);

@@ -1,0 +1,63 @@
+/** The study behind the default chunk: what a fault costs under load, and what everything costs, by the size of a chunk. */
+import { record } from '../support/record.mjs';
+import { interleave, percentile, trial, warmUp } from '../support/trial.mjs';
+import { latencies } from './fault-latency.mjs';
+
+export const title = 'Chunk size';
+
+/** @param {{ tiny: boolean, trials: number, threads: number }} settings */
+export function run({ tiny, trials, threads }) {
+  const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['1 TiB', 2 ** 34];
+  const [smallSize, smallBytes] = tiny ? ['1 GiB', 2 ** 24] : ['256 GiB', 2 ** 32];
+  const chunks = tiny ? [512, 32_768] : [512, 2048, 4096, 8192, 32_768, 131_072, '1/1024'];
+  const subjects = ['huge', 'shared'].flatMap((backing) =>
+    chunks.map((chunkPages) => {
+      const [topology, warm] = backing === 'huge' ? [size, bytes] : [smallSize, smallBytes];
+      const options = { topology: `1x${topology.replace(' ', '')}:pmem`, threadsPerNode: threads, chunkPages, backing };
+      const run = () => {
+        warmUp(warm);
+        return trial('support/open-trial.mjs', {
+          options,
+          faultsPerSecond: 1000,
+          seed: 1 + Math.floor(Math.random() * 2 ** 31),
+        });
+      };
+      return [`${backing} ${chunkPages}`, { run, backing, size: topology }];
+    }),
+  );
+  const results = interleave(trials, Object.fromEntries(subjects.map(([name, { run }]) => [name, run])));
+  return subjects.flatMap(([name, { backing, size: of }]) => {
+    const [{ chunkPages, pageSize, storePath }] = results[name];
+    const { missed } = latencies(results[name]);
+    const what = `${of} of pmem, 1000 faults a second at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready`;
+    const point = { chunkPages, backing, isRange: name.endsWith('1/1024') };
+    const label = `${backing} pages, chunks of ${chunkPages}${point.isRange ? ' (1/1024)' : ''}`;
+    return [
+      ...[
+        ['p50', 0.5],
+        ['p99', 0.99],
+      ].map(([share, value]) =>
+        record({
+          suite: 'chunk-study',
+          name: `${label}: fault ${share}`,
+          unit: 'µs',
+          ours: [percentile(missed, value) ?? 0],
+          peer: '',
+          what,
+          ...point,
+          figure: share,
+        }),
+      ),
+      record({
+        suite: 'chunk-study',
+        name: `${label}: everything`,
+        unit: 'ms',
+        ours: results[name].map(({ readyMs }) => readyMs),
+        peer: '',
+        what,
+        ...point,
+        figure: 'ready',
+      }),
+    ];
+  });
+}

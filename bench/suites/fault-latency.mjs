@@ -1,0 +1,80 @@
+/** Latency of faults at random pfns while the background works at full load, and what they cost the background. */
+import { record } from '../support/record.mjs';
+import { interleave, percentile, sorted, trial, warmUp } from '../support/trial.mjs';
+
+export const title = 'Fault latency under load';
+
+/** Shares of faults whose latency is told. */
+const shares = [
+  ['p50', 0.5],
+  ['p99', 0.99],
+  ['p99.9', 0.999],
+  ['max', 1],
+];
+const peer = 'chunks of 1/1024 of the range';
+
+/**
+ * Latencies of all faults of some trials, and of those which had to initialize or wait, ascending, in microseconds.
+ * @param {readonly { latenciesUs: number[], outcomes: string[] }[]} trials
+ */
+export function latencies(trials) {
+  const all = trials.flatMap((result) => result.latenciesUs);
+  const outcomes = trials.flatMap((result) => result.outcomes);
+  return { all: sorted(all), missed: sorted(all.filter((_, index) => outcomes[index] !== 'ready')) };
+}
+
+/** @param {{ tiny: boolean, trials: number, threads: number }} settings */
+export function run({ tiny, trials, threads }) {
+  const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['1 TiB', 2 ** 34];
+  let seed = 1;
+  const open = (faultsPerSecond, chunkPages) => () => {
+    warmUp(bytes);
+    const options = {
+      topology: `1x${size.replace(' ', '')}:pmem`,
+      threadsPerNode: threads,
+      ...(chunkPages && { chunkPages }),
+    };
+    return trial('support/open-trial.mjs', { options, faultsPerSecond, seed: seed++ });
+  };
+  const results = interleave(trials, { faults: open(1000), quiet: open(0), original: open(1000, '1/1024') });
+  const ours = latencies(results.faults);
+  const theirs = latencies(results.original);
+  const [{ pageSize, storePath, chunkPages }] = results.faults;
+  const what = (count) =>
+    `${size} of pmem, ${count} faults of order 0 at random pfns, 1000 a second, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}`;
+  const figures = (name, mine, peers) =>
+    shares.map(([share, value]) =>
+      record({
+        suite: 'fault-latency',
+        name: `${name}, ${share}`,
+        unit: 'µs',
+        ours: [percentile(mine, value) ?? 0],
+        peer,
+        peerValues: [percentile(peers, value) ?? 0],
+        what: what(mine.length),
+      }),
+    );
+  const ready = (name) => results[name].map(({ readyMs }) => readyMs);
+  const lost = results.faults.map(({ readyMs }, index) => (readyMs / results.quiet[index].readyMs - 1) * 100);
+  return [
+    ...figures('all faults', ours.all, theirs.all),
+    ...figures('faults that found nothing ready', ours.missed, theirs.missed),
+    record({
+      suite: 'fault-latency',
+      name: 'everything ready, with 1000 faults a second',
+      unit: 'ms',
+      ours: ready('faults'),
+      peer: 'without faults',
+      peerValues: ready('quiet'),
+      what: what(ours.all.length),
+    }),
+    record({
+      suite: 'fault-latency',
+      name: 'time lost to the faults',
+      unit: '%',
+      ours: lost,
+      peer: 'median of pairs',
+      what: what(ours.all.length),
+    }),
+  ];
+}

@@ -1,0 +1,77 @@
+/** One trial of the engine in a process of its own: open, the first fault, faults at a rate while it runs, ready, again. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Memmap } from 'vmemmap';
+
+const { options, faultsPerSecond = 0, again = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
+
+let state = seed;
+/** A number of 0 or more and below `below`, each equally likely: xorshift32. */
+function random(below) {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return Math.floor(((state >>> 0) / 2 ** 32) * below);
+}
+
+const startMs = performance.now();
+let memmap = await Memmap.open(options);
+const openMs = performance.now() - startMs;
+const { startPfn } = memmap.ranges[0];
+const { pages } = memmap;
+
+/** @type {number[]} */
+const latenciesUs = [];
+/** @type {string[]} */
+const outcomes = [];
+function fault() {
+  const pfn = startPfn + random(pages);
+  const before = performance.now();
+  const outcome = memmap.fault(pfn);
+  latenciesUs.push((performance.now() - before) * 1000);
+  outcomes.push(outcome);
+}
+
+let readyMs = 0;
+const ready = memmap.ready.then(() => {
+  readyMs = performance.now() - startMs;
+});
+fault();
+const firstFaultMs = performance.now() - startMs;
+if (faultsPerSecond === 0) latenciesUs.length = 0;
+for (let next = performance.now(); faultsPerSecond > 0 && readyMs === 0; ) {
+  // what is late is not made up for: faults never come in a burst
+  next = Math.max(next + 1000 / faultsPerSecond, performance.now());
+  while (performance.now() < next && readyMs === 0)
+    await (next - performance.now() > 1.2 ? sleep(1) : new Promise(setImmediate));
+  if (readyMs === 0) fault();
+}
+await ready;
+const { storePath, totals, workers } = memmap.stats();
+const { pageSize, effective } = memmap.backing;
+const againMs = [];
+for (let round = 0; round < again; round++) {
+  memmap = await memmap.reinitialize();
+  const beganMs = performance.now();
+  await memmap.ready;
+  againMs.push(performance.now() - beganMs);
+}
+const againStorePath = memmap.stats().storePath;
+const { chunkPages } = memmap.ranges[0];
+await memmap.close();
+process.stdout.write(
+  JSON.stringify({
+    openMs,
+    firstFaultMs,
+    readyMs,
+    againMs,
+    latenciesUs,
+    outcomes,
+    storePath,
+    againStorePath,
+    totals,
+    threads: workers.threads,
+    pageSize,
+    effective,
+    chunkPages,
+  }),
+);

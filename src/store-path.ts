@@ -1,0 +1,75 @@
+/** Which init kernel a region gets: measured choices by what its memory is and whether somebody has written to it before. */
+import { constants } from 'node:os';
+import { type InitKernel, jsKernel } from './descriptor/kernel.ts';
+import { addon, type NativeKernel, nativeKernels } from './native.ts';
+import { descriptorSizeBytes } from './physical/geometry.ts';
+import type { BackingReport } from './region/backing.ts';
+import type { MemoryHistory } from './region/region.ts';
+
+/**
+ * Bytes stored a nanosecond by one thread (GB/s), AMD EPYC 9004 in a virtual machine, November 2026, pieces of 2 MiB, device
+ * descriptors; `npm run bench -- store-paths` measures it again:
+ *
+ *                          avx512   avx512-nt   sse2   sparse
+ *     fresh, huge pages      10.0         8.3    9.6      9.2   the kernel has just cleared the page: its lines are cached
+ *     fresh, small pages      2.5           –      –      2.6   traps cost all; populated first 3.0, and 6.3 for two threads
+ *     touched                27.0        27.4   26.4     26.6   all that the memory takes; nothing is read first
+ *
+ * Vectors of 256 bits are as fast as 512; sparse stores save no memory traffic, since lines travel whole, and lose where the
+ * cache takes all (44 against 110).
+ */
+const choices = { fresh: 'plain', touched: 'non-temporal' } as const;
+
+/**
+ * What fits into the last-level cache is written again fastest without leaving it: 74 GB/s against 28 for 16 MiB. Half of
+ * the 32 MiB of an EPYC 9004's CPU complex.
+ */
+const cachedBytesMax = 16 * 2 ** 20;
+
+/** Set to the name of a store path (as reports show it) it is used for everything, for benchmarks. */
+const override = 'VMEMMAP_STORES';
+
+/** What the choice depends on. */
+export interface StoreSituation {
+  readonly backing: BackingReport;
+  readonly memory: MemoryHistory;
+  /** Bytes of descriptors in all. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * The kernel for a region; the JS kernel without the addon.
+ * @throws TypeError when VMEMMAP_STORES names a path that is not there
+ */
+export function kernelFor({ backing, memory, sizeBytes }: StoreSituation): InitKernel {
+  const asked = process.env[override];
+  if (asked) {
+    const names = [...nativeKernels, jsKernel].map(({ storePath }) => storePath);
+    const found = [...nativeKernels, jsKernel].find(({ storePath }) => storePath === asked);
+    if (!found) throw new TypeError(`${override} must be one of ${names.join(', ')} here, not ${asked}`);
+    return found;
+  }
+  const wanted = sizeBytes <= cachedBytesMax ? 'plain' : choices[memory];
+  const kernel = nativeKernels.find(({ kind }) => kind === wanted);
+  if (!kernel) return jsKernel;
+  // Transparent huge pages are few traps and cannot fail; the others gain, or tell by an errno what a touch would by a signal.
+  return memory === 'fresh' && backing.effective !== 'huge' ? populating(kernel) : kernel;
+}
+
+/** A kernel that lets the system map a chunk's pages in one call before it writes them. */
+function populating(kernel: NativeKernel): InitKernel {
+  let isKnown = true;
+  return {
+    ...kernel,
+    storePath: `${kernel.storePath}+populate`,
+    fill(words, at, count, pattern, index) {
+      if (isKnown && addon) {
+        const errno = addon.populate(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes);
+        // before Linux 5.14: touched one by one then
+        if (errno === constants.errno.EINVAL) isKnown = false;
+        else if (errno !== 0) return errno;
+      }
+      return kernel.fill(words, at, count, pattern, index);
+    },
+  };
+}
