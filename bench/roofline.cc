@@ -1,10 +1,11 @@
 // The roofline: how fast this machine can write descriptors at all. C++ threads, huge pages and the stores of the
 // addon, without JavaScript, claims or anybody who could fault: what vmemmap is measured against.
 //
-//     roofline --bytes N --threads N [--pages huge|small] [--pattern device|ram] [--again ROUNDS] [--warm 1]
+//     roofline --bytes N --threads N [--pages huge|small|hugetlb] [--pattern device|ram] [--stores plain|both]
+//              [--again ROUNDS] [--warm 1]
 //
-// Prints one JSON object: milliseconds of the first touch, and of writing the same memory again, for plain and for
-// non-temporal stores. A time begins before the threads are made and ends when they are joined.
+// Prints one JSON object: milliseconds of the first touch, and of writing the same memory again (median), the better
+// one of plain and non-temporal stores. A time begins before the threads are made and ends when they are joined.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -36,10 +37,11 @@ constexpr int kMadvPopulateWrite = 23;
 struct Settings {
   std::uint64_t bytes = std::uint64_t{1} << 30;
   unsigned threads = 1;
-  bool huge = true;
+  enum class Pages { kSmall, kHuge, kHugetlb } pages = Pages::kHuge;
   bool ram = false;
   unsigned again = 5;
   bool warm = false;
+  bool plain_only = false;
 };
 
 [[noreturn]] void fail(const std::string& text) {
@@ -59,9 +61,12 @@ Settings parse(int argc, char** argv) {
     } else if (name == "--threads") {
       settings.threads = static_cast<unsigned>(number);
     } else if (name == "--pages") {
-      settings.huge = value == "huge";
+      using Pages = Settings::Pages;
+      settings.pages = value == "huge" ? Pages::kHuge : value == "hugetlb" ? Pages::kHugetlb : Pages::kSmall;
     } else if (name == "--pattern") {
       settings.ram = value == "ram";
+    } else if (name == "--stores") {
+      settings.plain_only = value == "plain";
     } else if (name == "--again") {
       settings.again = static_cast<unsigned>(number);
     } else if (name == "--warm") {
@@ -136,12 +141,18 @@ std::vector<unsigned> allowed_cpus() {
 }
 
 std::byte* map(const Settings& settings) {
-  void* memory = mmap(nullptr, settings.bytes + kPieceBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  if (settings.pages == Settings::Pages::kHugetlb) {
+    void* memory = mmap(nullptr, settings.bytes, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
+    if (memory == MAP_FAILED) fail("mmap with MAP_HUGETLB: reserve pages in /proc/sys/vm/nr_hugepages");
+    return static_cast<std::byte*>(memory);
+  }
+  void* memory = mmap(nullptr, settings.bytes + kPieceBytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) fail("mmap");
   const auto address = (reinterpret_cast<std::uintptr_t>(memory) + kPieceBytes - 1) / kPieceBytes * kPieceBytes;
   auto* start = reinterpret_cast<std::byte*>(address);
-  madvise(start, settings.bytes, settings.huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  const bool huge = settings.pages == Settings::Pages::kHuge;
+  madvise(start, settings.bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   return start;
 }
 
@@ -163,9 +174,10 @@ int main(int argc, char** argv) {
   }
   std::map<std::string, std::pair<double, double>> figures;
   for (const StoreKind kind : {StoreKind::kPlain, StoreKind::kNonTemporal}) {
+    if (settings.plain_only && kind != StoreKind::kPlain) continue;
     const auto paths = vmemmap::store_paths();
     pass.path = &*std::find_if(paths.begin(), paths.end(), [&](const StorePath& path) { return path.kind == kind; });
-    pass.populate = !settings.huge;
+    pass.populate = settings.pages == Settings::Pages::kSmall;
     // Memory that a hypervisor has not backed yet takes its first touch many times as long, whoever touches it.
     if (settings.warm) run(pass, settings, cpus);
     madvise(pass.start, settings.bytes, MADV_DONTNEED);

@@ -2,15 +2,18 @@
  * Peer: what one writes with node:worker_threads alone. A SharedArrayBuffer, as many workers as CPUs, each with its share of
  * the records; done when all have told so. Starting the threads counts, as it does for ours.
  */
+
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { warmUp } from '../support/trial.mjs';
 
 function initialize(words, template) {
   for (let at = 0; at < words.length; at += 16) for (let word = 0; word < 16; word++) words[at + word] = template[word];
 }
 
 if (isMainThread) {
-  const { pages, threads } = JSON.parse(process.argv[2] ?? '{}');
+  const { pages, threads, warmBytes } = JSON.parse(process.argv[2] ?? '{}');
   const template = Uint32Array.from([0xc0001000, 0x6007fff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xffffffff, 1, 0, 0]);
+  warmUp(warmBytes);
   const startMs = performance.now();
   const buffer = new SharedArrayBuffer(pages * 64);
   const workers = Array.from({ length: threads }, (_, index) => {

@@ -1,6 +1,6 @@
 /** The study behind the default chunk: what a fault costs under load, and what everything costs, by the size of a chunk. */
 import { record } from '../support/record.mjs';
-import { interleave, percentile, trial, warmUp } from '../support/trial.mjs';
+import { interleave, percentile, trial } from '../support/trial.mjs';
 import { latencies } from './fault-latency.mjs';
 
 export const title = 'Chunk size';
@@ -15,10 +15,10 @@ export function run({ tiny, trials, threads }) {
       const [topology, warm] = backing === 'huge' ? [size, bytes] : [smallSize, smallBytes];
       const options = { topology: `1x${topology.replace(' ', '')}:pmem`, threadsPerNode: threads, chunkPages, backing };
       const run = () => {
-        warmUp(warm);
         return trial('support/open-trial.mjs', {
+          warmBytes: warm,
           options,
-          faultsPerSecond: 1000,
+          faultEveryMs: 1,
           seed: 1 + Math.floor(Math.random() * 2 ** 31),
         });
       };
@@ -29,7 +29,7 @@ export function run({ tiny, trials, threads }) {
   return subjects.flatMap(([name, { backing, size: of }]) => {
     const [{ chunkPages, pageSize, storePath }] = results[name];
     const { missed } = latencies(results[name]);
-    const what = `${of} of pmem, 1000 faults a second at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready`;
+    const what = `${of} of pmem, a fault a millisecond at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready`;
     const point = { chunkPages, backing, isRange: name.endsWith('1/1024') };
     const label = `${backing} pages, chunks of ${chunkPages}${point.isRange ? ' (1/1024)' : ''}`;
     return [

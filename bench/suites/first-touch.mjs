@@ -1,6 +1,6 @@
 /** First touch: from the call of open until every descriptor is initialized, on memory that nobody has touched. */
 import { gbPerSecond, record } from '../support/record.mjs';
-import { interleave, rooflineTrial, trial, warmUp } from '../support/trial.mjs';
+import { interleave, rooflineTrial, trial } from '../support/trial.mjs';
 
 export const title = 'First touch';
 
@@ -15,18 +15,14 @@ export function run({ tiny, trials, threads }) {
   return sizes.flatMap(([size, pages]) => {
     const bytes = pages * 64;
     const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads };
-    const fresh = (subject) => () => {
-      warmUp(bytes);
-      return subject();
-    };
     const results = interleave(trials, {
-      ours: fresh(() => trial('support/open-trial.mjs', { options })),
-      roofline: fresh(() => rooflineTrial({ bytes, threads, again: 0 })),
-      small: fresh(() => trial('support/open-trial.mjs', { options: { ...options, backing: 'shared' } })),
-      rooflineSmall: fresh(() => rooflineTrial({ bytes, threads, pages: 'small', again: 0 })),
-      split: fresh(() => trial('peers/static-split.mjs', { pages, threads })),
+      ours: () => trial('support/open-trial.mjs', { options, warmBytes: bytes }),
+      roofline: () => rooflineTrial({ bytes, threads, stores: 'plain', again: 0, warm: 1 }),
+      small: () => trial('support/open-trial.mjs', { options: { ...options, backing: 'shared' }, warmBytes: bytes }),
+      rooflineSmall: () => rooflineTrial({ bytes, threads, stores: 'plain', pages: 'small', again: 0, warm: 1 }),
+      split: () => trial('peers/static-split.mjs', { pages, threads, warmBytes: bytes }),
       // one loop takes ten seconds for a tebibyte, and says nothing more there
-      ...(pages <= 2 ** 24 && { serial: fresh(() => trial('peers/serial.mjs', { pages })) }),
+      ...(pages <= 2 ** 24 && { serial: () => trial('peers/serial.mjs', { pages, warmBytes: bytes }) }),
     });
     const [ours] = results.ours;
     const [small] = results.small;

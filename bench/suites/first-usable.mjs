@@ -1,6 +1,6 @@
 /** How long until one can work: open, and one fault at a random pfn, beside waiting for everything. */
 import { record } from '../support/record.mjs';
-import { interleave, trial, warmUp } from '../support/trial.mjs';
+import { interleave, trial } from '../support/trial.mjs';
 
 export const title = 'Time to the first usable page';
 
@@ -9,8 +9,11 @@ export function run({ tiny, trials, threads }) {
   const sizes = tiny ? ['1 GiB'] : ['1 GiB', '16 GiB', '64 GiB', '256 GiB', '1 TiB'];
   const bytes = tiny ? 2 ** 24 : 2 ** 34;
   const open = (options) => () => {
-    warmUp(bytes);
-    return trial('support/open-trial.mjs', { options, seed: 1 + Math.floor(Math.random() * 2 ** 31) });
+    return trial('support/open-trial.mjs', {
+      options,
+      warmBytes: bytes,
+      seed: 1 + Math.floor(Math.random() * 2 ** 31),
+    });
   };
   const results = interleave(
     trials,

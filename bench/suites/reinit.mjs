@@ -1,6 +1,6 @@
 /** Re-initialization: over memory whose pages are there, with threads that are up, until every descriptor is initialized. */
 import { gbPerSecond, record } from '../support/record.mjs';
-import { interleave, median, rooflineTrial, trial, warmUp } from '../support/trial.mjs';
+import { interleave, median, rooflineTrial, trial } from '../support/trial.mjs';
 
 export const title = 'Re-initialization';
 
@@ -10,11 +10,10 @@ export function run({ tiny, trials, threads }) {
   const bytes = pages * 64;
   const again = tiny ? 2 : 15;
   const ours = (kind, env) => () => {
-    warmUp(bytes);
     const options = { topology: `1x${size.replace(' ', '')}:${kind}`, threadsPerNode: threads };
-    return trial('support/open-trial.mjs', { options, again }, env);
+    return trial('support/open-trial.mjs', { options, warmBytes: bytes, again }, env);
   };
-  const peer = (pattern) => () => rooflineTrial({ bytes, threads, pattern, again });
+  const peer = (pattern) => () => rooflineTrial({ bytes, threads, pattern, again, warm: 1 });
   const results = interleave(trials, {
     device: ours('pmem', {}),
     rooflineDevice: peer('device'),
@@ -22,7 +21,7 @@ export function run({ tiny, trials, threads }) {
     ram: ours('ram', {}),
     rooflineRam: peer('ram'),
     jsRam: ours('ram', { VMEMMAP_ADDON: 'off' }),
-    split: () => trial('peers/static-split.mjs', { pages, threads }),
+    split: () => trial('peers/static-split.mjs', { pages, threads, warmBytes: bytes }),
   });
   const speeds = (name) =>
     results[name].map(({ againMs }) => gbPerSecond(bytes, Array.isArray(againMs) ? median(againMs) : againMs));

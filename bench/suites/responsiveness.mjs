@@ -1,6 +1,6 @@
 /** How responsive a service stays while its table is initialized: the same load on a table that is ready is the peer. */
 import { record } from '../support/record.mjs';
-import { interleave, trial, warmUp } from '../support/trial.mjs';
+import { interleave, trial } from '../support/trial.mjs';
 
 export const title = 'Responsiveness of a service while its table is initialized';
 
@@ -8,7 +8,6 @@ export const title = 'Responsiveness of a service while its table is initialized
 export function run({ tiny, trials }) {
   const slots = tiny ? 2 ** 18 : 2 ** 26;
   const serve = (isReady) => () => {
-    warmUp(slots * 64);
     return trial('support/responsiveness-trial.mjs', { slots, isReady, ms: tiny ? 20 : 1000 });
   };
   const { background, ready } = interleave(trials, { background: serve(false), ready: serve(true) });

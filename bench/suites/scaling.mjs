@@ -1,6 +1,6 @@
 /** First touch by size and by number of threads, beside the roofline. */
 import { gbPerSecond, record } from '../support/record.mjs';
-import { interleave, rooflineTrial, trial, warmUp } from '../support/trial.mjs';
+import { interleave, rooflineTrial, trial } from '../support/trial.mjs';
 
 export const title = 'Scaling';
 
@@ -23,12 +23,10 @@ export function run({ tiny, trials, threads }) {
     const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: count };
     const results = interleave(trials, {
       ours: () => {
-        warmUp(bytes);
-        return trial('support/open-trial.mjs', { options });
+        return trial('support/open-trial.mjs', { options, warmBytes: bytes });
       },
       roofline: () => {
-        warmUp(bytes);
-        return rooflineTrial({ bytes, threads: count, again: 0 });
+        return rooflineTrial({ bytes, threads: count, stores: 'plain', again: 0, warm: 1 });
       },
     });
     const [{ pageSize, storePath }] = results.ours;

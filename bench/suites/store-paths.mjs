@@ -1,6 +1,6 @@
 /** Every store path that this processor has, on fresh and on touched memory, beside the one that is chosen for it. */
 import { record } from '../support/record.mjs';
-import { interleave, trial, warmUp } from '../support/trial.mjs';
+import { interleave, trial } from '../support/trial.mjs';
 
 export const title = 'Store paths, one thread';
 
@@ -9,7 +9,6 @@ export function run({ tiny, trials }) {
   const descriptors = tiny ? 2 ** 18 : 2 ** 23;
   const [first] = interleave(trials, {
     all: () => {
-      warmUp(descriptors * 64);
       return trial('support/store-paths-trial.mjs', { descriptors });
     },
   }).all.map((result, _, all) => ({ result, all }));

@@ -1,8 +1,9 @@
 /** One trial of the engine in a process of its own: open, the first fault, faults at a rate while it runs, ready, again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Memmap } from 'vmemmap';
+import { warmUp } from './trial.mjs';
 
-const { options, faultsPerSecond = 0, again = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
+const { options, warmBytes, faultEveryMs = 0, again = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
 
 let state = seed;
 /** A number of 0 or more and below `below`, each equally likely: xorshift32. */
@@ -13,6 +14,7 @@ function random(below) {
   return Math.floor(((state >>> 0) / 2 ** 32) * below);
 }
 
+warmUp(warmBytes);
 const startMs = performance.now();
 let memmap = await Memmap.open(options);
 const openMs = performance.now() - startMs;
@@ -37,12 +39,10 @@ const ready = memmap.ready.then(() => {
 });
 fault();
 const firstFaultMs = performance.now() - startMs;
-if (faultsPerSecond === 0) latenciesUs.length = 0;
-for (let next = performance.now(); faultsPerSecond > 0 && readyMs === 0; ) {
-  // what is late is not made up for: faults never come in a burst
-  next = Math.max(next + 1000 / faultsPerSecond, performance.now());
-  while (performance.now() < next && readyMs === 0)
-    await (next - performance.now() > 1.2 ? sleep(1) : new Promise(setImmediate));
+if (faultEveryMs === 0) latenciesUs.length = 0;
+while (faultEveryMs > 0 && readyMs === 0) {
+  // asleep in between: a loop that waits awake would take a CPU from the background
+  await sleep(faultEveryMs);
   if (readyMs === 0) fault();
 }
 await ready;

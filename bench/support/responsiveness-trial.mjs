@@ -2,9 +2,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Memmap } from 'vmemmap';
-import { percentile, sorted } from './trial.mjs';
+import { percentile, sorted, warmUp } from './trial.mjs';
 
 const { slots, isReady, ms } = JSON.parse(process.argv[2] ?? '{}');
+warmUp(slots * 64);
 const startMs = performance.now();
 const table = await Memmap.open({ slots, indexWord: 0 });
 if (isReady) await table.ready;

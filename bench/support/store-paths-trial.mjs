@@ -5,7 +5,7 @@ import { profiles } from '../../dist/src/descriptor/profiles.js';
 import { addon, addonState, nativeKernels } from '../../dist/src/native.js';
 import { kernelFor } from '../../dist/src/store-path.js';
 import { gbPerSecond } from './record.mjs';
-import { median } from './trial.mjs';
+import { median, warmUp } from './trial.mjs';
 
 const { descriptors } = JSON.parse(process.argv[2] ?? '{}');
 const hugeBytes = 2 ** 21;
@@ -63,5 +63,6 @@ function measure() {
   return { speeds, chosen };
 }
 
+warmUp(descriptors * 64);
 const state = addonState();
 process.stdout.write(JSON.stringify(state.loaded ? measure() : { skipped: state.reason }));

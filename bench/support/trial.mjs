@@ -25,7 +25,7 @@ export function trial(script, settings, env = {}) {
 
 /**
  * Runs the C++ peer.
- * @param {{ bytes: number, threads: number, pages?: 'huge' | 'small', pattern?: 'device' | 'ram', again?: number, warm?: 0 | 1 }} settings
+ * @param {{ bytes: number, threads: number, pages?: 'huge' | 'small', pattern?: 'device' | 'ram', stores?: 'plain' | 'both', again?: number, warm?: 0 | 1 }} settings
  * @returns {{ firstMs: number, againMs: number }}
  */
 export function rooflineTrial(settings) {
@@ -35,12 +35,12 @@ export function rooflineTrial(settings) {
 }
 
 /**
- * Touches so much memory and gives it back, right before a trial: a hypervisor that has taken memory away brings it back at
- * a tenth of the speed, and whoever came first would pay for it.
+ * Touches so much memory and gives it back, by the trial's own process right before its clock starts: a hypervisor that has
+ * taken free memory away, which it does within seconds, brings it back at a tenth of the speed.
  * @param {number} bytes
  */
 export function warmUp(bytes) {
-  rooflineTrial({ bytes, threads: 2, again: 0 });
+  rooflineTrial({ bytes, threads: 2, stores: 'plain', again: 0 });
 }
 
 /**

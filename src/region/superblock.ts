@@ -1,5 +1,4 @@
 /** The superblock and the range table: what an attaching thread or process learns about a region, and how it is checked. */
-import { randomFillSync } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { patternWords } from '../descriptor/layout.ts';
 import { VmemmapError } from '../errors.ts';
@@ -60,14 +59,18 @@ function checksum(header: Uint8Array): number {
   return crc32(copy);
 }
 
+/** Random bytes. Loaded when it is needed: node:crypto takes 3 ms to load, and the workers, who only read, are in a hurry. */
+function randomBytes(sizeBytes: number): Uint8Array {
+  return process.getBuiltinModule('node:crypto').randomBytes(sizeBytes);
+}
+
 /** Writes superblock and range table into a fresh control buffer. */
 export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: PolicyName): void {
   const header = new Uint8Array(buffer, 0, headerSizeBytes(plan.ranges.length));
   const view = new DataView(buffer, 0, header.length);
   header.set(magic, at.magic);
   view.setUint32(at.layoutVersion, layoutVersion, true);
-  // randomFillSync takes no shared memory either
-  header.set(randomFillSync(new Uint8Array(16)), at.uuid);
+  header.set(randomBytes(16), at.uuid);
   view.setUint32(at.rangeCount, plan.ranges.length, true);
   view.setUint32(at.ownerSlots, ownerSlots, true);
   view.setUint32(at.policy, policies.indexOf(policy), true);
