@@ -12,7 +12,7 @@ import { median, spread } from './trial.mjs';
  * @property {number} ours median of the trials
  * @property {string} peer with what it is compared
  * @property {number | null} peerValue
- * @property {number | null} ratio how many times better ours is: ours / peer for throughputs (a unit that ends with /s), peer / ours for everything else
+ * @property {number | null} ratio how many times better ours is, the median over the rounds: ours / peer for throughputs (a unit that ends with /s), peer / ours for everything else
  * @property {string} conditions
  * @property {{ min: number, max: number, trials: number }} [spread] of ours
  * @property {{ min: number, max: number, trials: number }} [peerSpread]
@@ -54,7 +54,12 @@ export function conditions(suite, what) {
 export function record({ suite, name, unit, ours, peer, peerValues, what, ...extra }) {
   const mine = median(ours);
   const theirs = peerValues?.length ? median(peerValues) : null;
-  const ratio = theirs === null ? null : unit.endsWith('/s') ? mine / theirs : theirs / mine;
+  // By rounds where there are pairs: what disturbs a machine disturbs neighbours alike, and medians of each apart may come
+  // from different moods of it.
+  const pairs =
+    peerValues?.length === ours.length ? ours.map((value, index) => [value, peerValues[index]]) : [[mine, theirs]];
+  const better = ([value, other]) => (unit.endsWith('/s') ? value / other : other / value);
+  const ratio = theirs === null ? null : median(pairs.map(better));
   return {
     suite,
     name,

@@ -1,10 +1,11 @@
 // Exercises the init kernel under the address and undefined-behaviour sanitizers; .ci/run builds and runs it.
 #include "../init_kernel.h"
+#include "../store_paths.h"
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <vector>
 
 namespace {
 
@@ -36,15 +37,35 @@ bool is_written(const std::byte* descriptor, const Pattern& pattern, std::uint64
   return true;
 }
 
+// A heap block that begins at a cache line.
+struct Memory {
+  std::byte* bytes;
+
+  explicit Memory(std::size_t size_bytes) {
+    void* block = nullptr;
+    if (posix_memalign(&block, kDescriptorSizeBytes, size_bytes == 0 ? 1 : size_bytes) != 0) std::abort();
+    bytes = static_cast<std::byte*>(block);
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { std::free(bytes); }
+};
+
 // The heap block ends with the last descriptor, so that one byte too far is an error of the address sanitizer; the
 // bytes in front are compared.
-void try_run(const Pattern& pattern, std::uint64_t count, std::uint64_t offset_bytes, std::uint64_t first_index) {
+void try_run(const Pattern& pattern, std::uint64_t count, std::uint64_t offset_bytes, std::uint64_t first_index,
+             const vmemmap::StorePath& path) {
   constexpr std::byte untouched{0xa5};
-  std::vector<std::byte> memory(offset_bytes + count * kDescriptorSizeBytes, untouched);
-  std::byte* start = memory.data() + offset_bytes;
-  vmemmap::fill(start, count, pattern, first_index);
+  // Aligned to a line, so that offsets decide which stores are aligned. Sparse stores want zeros below.
+  const std::size_t size_bytes = offset_bytes + count * kDescriptorSizeBytes;
+  const Memory memory(size_bytes);
+  std::memset(memory.bytes, static_cast<int>(untouched), offset_bytes);
+  std::byte* start = memory.bytes + offset_bytes;
+  const bool sparse = path.kind == vmemmap::StoreKind::kSparse;
+  if (count > 0) std::memset(start, sparse ? 0 : static_cast<int>(untouched), count * kDescriptorSizeBytes);
+  vmemmap::fill(start, count, pattern, first_index, path);
   for (std::uint64_t byte = 0; byte < offset_bytes; byte++) {
-    expect(memory[byte] == untouched, "a byte in front was written", count, offset_bytes, first_index);
+    expect(memory.bytes[byte] == untouched, "a byte in front was written", count, offset_bytes, first_index);
   }
   for (std::uint64_t k = 0; k < count; k++) {
     expect(is_written(start + k * kDescriptorSizeBytes, pattern, first_index + k), "a descriptor is wrong", count,
@@ -92,8 +113,10 @@ int main() {
     for (const std::uint64_t count : counts) {
       for (const std::uint64_t offset_bytes : offsets_bytes) {
         for (const std::uint64_t index : indices) {
-          try_run(pattern, count, offset_bytes, index);
-          runs++;
+          for (const vmemmap::StorePath& path : vmemmap::store_paths()) {
+            try_run(pattern, count, offset_bytes, index, path);
+            runs++;
+          }
         }
       }
     }

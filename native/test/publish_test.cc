@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../init_kernel.h"
+#include "../store_paths.h"
 
 namespace {
 
@@ -48,7 +49,9 @@ void write_chunks(Memmap& memmap, std::uint64_t first_chunk) {
     Chunk expected = Chunk::kFree;
     // Acquires nothing: a free chunk holds nothing that anyone wrote.
     if (!memmap.chunks[chunk].compare_exchange_strong(expected, Chunk::kClaimed, std::memory_order_relaxed)) continue;
-    vmemmap::fill(memmap.start_of(chunk), descriptors_per_chunk, memmap.pattern, chunk * descriptors_per_chunk);
+    // Plain stores: the thread sanitizer does not see streaming ones.
+    vmemmap::fill(memmap.start_of(chunk), descriptors_per_chunk, memmap.pattern, chunk * descriptors_per_chunk,
+                  vmemmap::store_paths()[0]);
     // Release: pairs with the acquire in read_chunks. The fence inside fill would allow a relaxed store, but the thread
     // sanitizer does not know fences.
     memmap.chunks[chunk].store(Chunk::kReady, publish_order);

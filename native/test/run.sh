@@ -10,7 +10,7 @@ trap 'rm -rf "$out"' EXIT
 flags=(-std=c++20 -O1 -g -fno-builtin -Wall -Wextra -Werror)
 
 build() { # NAME SOURCE FLAG…
-  "${CXX:-g++}" "${flags[@]}" "${@:3}" "$here/$2" "$here/../init_kernel.cc" -o "$out/$1"
+  "${CXX:-g++}" "${flags[@]}" "${@:3}" "$here/$2" "$here/../init_kernel.cc" "$here/../store_paths.cc" -o "$out/$1"
 }
 
 build init_kernel init_kernel_test.cc -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -1,6 +1,6 @@
 /** Forced interleavings: what one thread does at a chosen moment of another's fault, for every edge of the state machine. */
 import { describe, expect, it } from 'vitest';
-import { stateOf } from '../../dist/src/claims/chunk-map.js';
+import { payloadOf, stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { closeClaims } from '../../dist/src/claims/orders.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
@@ -114,8 +114,10 @@ describe('a fault on a claimed chunk', () => {
   });
 
   it('without blocking, too, is an error after the bound', async () => {
-    const { claimant, range } = claimedByOther();
+    const { claimant, chunks, range, other } = claimedByOther();
     await expect(claimant.settleAsync(range, chunk)).rejects.toMatchObject({ code: 'FAULT_TIMEOUT' });
+    // still held; and the owner, which would lose its slot if it were collected, is kept until here
+    expect(payloadOf(chunks.load(chunk))).toBe(other.tag);
   });
 
   it('of another chunk is not waited for', () => {

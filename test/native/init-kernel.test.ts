@@ -1,7 +1,10 @@
 /** fill, check and firstDifference of the addon against a naive reference. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
+import { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { nativeKernels } from '../../dist/src/native.js';
 import { addon, loaderPath, named, projectRoot, skipReason, untyped } from './built-addon.js';
 
 const untouched = 0xa5a5_a5a5;
@@ -34,13 +37,20 @@ const carries = lineOf(
 );
 const lines = { constant, selfPointers, carries };
 
-/** Fills and compares ALL the memory, so that a word too many in front or behind is seen. */
+/** The numbers and kinds of the store paths of this processor. */
+const paths = skipReason === undefined ? [...addon.storePaths().entries()] : [];
+
+/** Fills by every path and compares ALL the memory, so that a word too many in front or behind is seen. */
 function expectFilled(words: Uint32Array, at: number, count: number, line: Uint32Array, index: number): void {
-  words.fill(untouched);
-  const wanted = words.slice();
-  for (let k = 0; k < count; k++) wanted.set(expectedWords(line, index + k), at + k * descriptorWords);
-  expect(addon.fill(words, at, count, line, index)).toBe(0);
-  expect(Buffer.compare(bytesOf(words), bytesOf(wanted))).toBe(0);
+  for (const [path, { name, kind }] of paths) {
+    words.fill(untouched);
+    // sparse stores are for memory that is zero
+    if (kind === 'sparse') words.fill(0, at, at + count * descriptorWords);
+    const wanted = words.slice();
+    for (let k = 0; k < count; k++) wanted.set(expectedWords(line, index + k), at + k * descriptorWords);
+    expect(addon.fill(words, at, count, line, index, path), name).toBe(0);
+    expect(Buffer.compare(bytesOf(words), bytesOf(wanted)), name).toBe(0);
+  }
   expect(addon.check(words, at, count, line, index)).toBe(0);
   expect(addon.firstDifference(words, at, count, line, index)).toBe(-1);
 }
@@ -108,7 +118,7 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
     const length = 2 ** 32;
     const words = tryAllocate(length);
     if (words === undefined) return skip('this machine does not give out 16 GiB of address space');
-    expect(addon.fill(words, length - 2 * descriptorWords, 2, selfPointers, 2 ** 28 - 2)).toBe(0);
+    expect(addon.fill(words, length - 2 * descriptorWords, 2, selfPointers, 2 ** 28 - 2, 0)).toBe(0);
     expect(Array.from(words.subarray(length - 32))).toEqual([
       ...expectedWords(selfPointers, 2 ** 28 - 2),
       ...expectedWords(selfPointers, 2 ** 28 - 1),
@@ -116,14 +126,14 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
     expect(words[length - 33]).toBe(0);
     expect(words[0]).toBe(0);
     expect(addon.firstDifference(words, length - 3 * descriptorWords, 3, selfPointers, 2 ** 28 - 3)).toBe(0);
-    expect(() => addon.fill(words, length - 31, 2, constant, 0)).toThrow(RangeError);
+    expect(() => addon.fill(words, length - 31, 2, constant, 0, 0)).toThrow(RangeError);
   });
 
   describe('check and firstDifference', () => {
     const count = 9;
     const filled = (): Uint32Array => {
       const words = new Uint32Array(1 + count * descriptorWords);
-      addon.fill(words, 1, count, selfPointers, 100);
+      addon.fill(words, 1, count, selfPointers, 100, 0);
       return words;
     };
 
@@ -157,7 +167,7 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
 
   describe.each(['fill', 'check', 'firstDifference'] as const)('%s rejects misuse:', (name) => {
     const words = new Uint32Array(48);
-    const right: unknown[] = [words, 0, 3, constant, 0];
+    const right: unknown[] = [words, 0, 3, constant, 0, 0];
 
     it.each([
       ['words', 'undefined', 0, undefined, TypeError],
@@ -200,17 +210,75 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
     });
 
     it('a run that the offset leaves no room for', () => {
-      expect(() => untyped[name](words, 1, 3, constant, 0)).toThrow(
+      expect(() => untyped[name](words, 1, 3, constant, 0, 0)).toThrow(
         `${name}: count must be an integer from 0 to 2, received 3`,
       );
+    });
+  });
+
+  describe('store paths', () => {
+    const onThisProcessor = /^flags\t*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') ?? [];
+
+    it.each([
+      ['x64', 'avx512f', 'avx512'],
+      ['x64', 'avx2', 'avx2'],
+      ['x64', 'sse2', 'sse2'],
+      ['arm64', undefined, 'neon'],
+    ] as const)('on %s with %s are native-%3$s, plain and non-temporal', (arch, flag, name) => {
+      const wanted = process.arch === arch && (flag === undefined || onThisProcessor.includes(flag));
+      const found = paths.map(([, path]) => path).filter((path) => path.name.startsWith(`native-${name}`));
+      const both = [
+        { name: `native-${name}`, kind: 'plain' },
+        { name: `native-${name}-nt`, kind: 'non-temporal' },
+      ];
+      expect(found).toEqual(wanted ? both : []);
+    });
+
+    it('are told widest first, and the sparse one last', () => {
+      expect(paths.map(([, { kind }]) => kind).filter((kind) => kind === 'sparse')).toHaveLength(1);
+      expect(paths.at(-1)?.[1]).toEqual({ name: 'native-sparse', kind: 'sparse' });
+      expect(nativeKernels.map(({ storePath, kind }) => ({ name: storePath, kind }))).toEqual(
+        paths.map(([, path]) => path),
+      );
+    });
+
+    it.each([
+      ['undefined', undefined, TypeError],
+      ['−1', -1, RangeError],
+      ['a fraction', 0.5, RangeError],
+      ['one behind the last', paths.length, RangeError],
+    ] as const)('%s is refused', (_, path, error) => {
+      const words = new Uint32Array(16);
+      expect(() => addon.fill(words, 0, 1, constant, 0, path as number)).toThrow(error);
+      expect(() => addon.fill(words, 0, 1, constant, 0, path as number)).toThrow('fill: path must be ');
+      expect(words.every((word) => word === 0)).toBe(true);
+    });
+
+    property.prop([
+      fc.uint8Array({ minLength: 128, maxLength: 128 }),
+      fc.nat({ max: 2000 }),
+      fc.nat({ max: 40 }),
+      fc.nat({ max: 2 ** 28 - 2001 }),
+    ])('write the same bytes as the JS kernel', (bytes, count, at, index) => {
+      // the JS kernel is exact for steps of up to 2^24 in a word
+      const line = new Uint32Array(bytes.buffer).map((word, place) =>
+        place < descriptorWords ? word : word % 2 ** 24,
+      );
+      const wanted = new Uint32Array(at + count * descriptorWords + 5);
+      jsKernel.fill(wanted, at, count, line, index);
+      for (const [path, { name }] of paths) {
+        const words = new Uint32Array(wanted.length);
+        addon.fill(words, at, count, line, index, path);
+        expect(Buffer.compare(bytesOf(words), bytesOf(wanted)), name).toBe(0);
+      }
     });
   });
 
   it('finds no memory in a buffer that was transferred away', () => {
     const words = new Uint32Array(16);
     structuredClone(words.buffer, { transfer: [words.buffer] });
-    expect(() => addon.fill(words, 0, 1, constant, 0)).toThrow(RangeError);
-    expect(addon.fill(words, 0, 0, constant, 0)).toBe(0);
+    expect(() => addon.fill(words, 0, 1, constant, 0, 0)).toThrow(RangeError);
+    expect(addon.fill(words, 0, 0, constant, 0, 0)).toBe(0);
   });
 
   it('allocates nothing on the JavaScript heap', () => {
@@ -222,7 +290,7 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
       function run(calls) {
         let wrong = 0;
         for (let i = 0; i < calls; i++) {
-          wrong += addon.fill(words, i % 16, 3, line, i) + addon.check(words, i % 16, 3, line, i);
+          wrong += addon.fill(words, i % 16, 3, line, i, i % 3) + addon.check(words, i % 16, 3, line, i);
           wrong += addon.firstDifference(words, i % 16, 3, line, i) + 1;
         }
         return wrong;

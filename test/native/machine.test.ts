@@ -240,7 +240,7 @@ describe.skipIf(skipReason !== undefined)(named('the addon'), () => {
         Array.from({ length: threads }, (_, thread) =>
           inThread<number>(
             `const { shared, line, at, count, index } = workerData;
-             return addon.fill(new Uint32Array(shared), at, count, line, index);`,
+             return addon.fill(new Uint32Array(shared), at, count, line, index, 0);`,
             { shared, line, at: thread * count * 16, count, index: round * 1000 + thread * count },
           ),
         ),

@@ -38,6 +38,8 @@ const tools = {
     `await new Promise((resolve) => setTimeout(resolve, Number(process.env.MADE_NPM_MS ?? 0)));
      mkdirSync('node_modules/typescript/bin', { recursive: true });
      cpSync(process.env.MADE_TSC, 'node_modules/typescript/bin/tsc');
+     mkdirSync('node_modules/rolldown/bin', { recursive: true });
+     cpSync(process.env.MADE_ROLLDOWN, 'node_modules/rolldown/bin/cli.mjs');
      writeFileSync('node_modules/typescript/package.json', '{"type":"module"}');
      cpSync('package-lock.json', 'node_modules/.package-lock.json');`,
   ),
@@ -48,6 +50,7 @@ const tools = {
        for (const ending of ['.js', '.d.ts']) cpSync(folder + '/' + file, 'dist/' + folder + '/' + file.replace(/\\.ts$/, ending));
      }`,
   ),
+  rolldown: pretend('rolldown', `cpSync(process.argv[2], process.argv[process.argv.indexOf('--file') + 1]);`),
   nodeGyp: pretend(
     'node-gyp',
     `mkdirSync('build/Release', { recursive: true }); writeFileSync('build/Release/vmemmap.node', '');`,
@@ -125,7 +128,7 @@ export class MadeClone {
   }
 
   /** Makes a tool fail from now on, or none. */
-  breakTool(name: 'npm' | 'tsc' | 'node-gyp' | ''): void {
+  breakTool(name: 'npm' | 'tsc' | 'rolldown' | 'node-gyp' | ''): void {
     writeFileSync(join(this.#outside, 'break'), name);
   }
 
@@ -154,6 +157,7 @@ export class MadeClone {
         npm_config_node_gyp: this.#tool('nodeGyp'),
         npm_config_nodedir: this.#outside,
         MADE_TSC: this.#tool('tsc'),
+        MADE_ROLLDOWN: this.#tool('rolldown'),
         MADE_CLONE: JSON.stringify({ log: join(this.#outside, 'log'), breakFile: join(this.#outside, 'break') }),
         ...this.env,
       },

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MadeClone } from './made-clone.js';
 
-const all = ['npm', 'tsc', 'node-gyp'];
+const all = ['npm', 'tsc', 'rolldown', 'node-gyp'];
 let clone: MadeClone;
 beforeEach(() => {
   clone = new MadeClone();
@@ -37,9 +37,12 @@ describe('npm start in a fresh clone', () => {
 
   it('never lets npm be silent nor node-gyp look for headers elsewhere', async () => {
     await clone.run('start');
-    const [npm, tsc, nodeGyp] = clone.takeLog();
+    const [npm, tsc, rolldown, nodeGyp] = clone.takeLog();
     expect(npm).toBe('npm ci --include=dev --no-audit --no-fund --loglevel=error');
     expect(tsc).toBe('tsc --project tsconfig.json --pretty false');
+    expect(rolldown).toBe(
+      'rolldown dist/workers/worker.js --format cjs --platform node --file dist/workers/worker.cjs --log-level warn',
+    );
     expect(nodeGyp).toMatch(/^node-gyp configure build --nodedir=\S+ --loglevel=error$/);
   });
 
@@ -66,10 +69,10 @@ describe('npm start in a fresh clone', () => {
 
 describe('what is set up again', () => {
   it.each([
-    ['everything, when the lock file asks for another version', 'package-lock.json', all.slice(0, 2)],
-    ['dist, when a source changed', 'src/cli/main.ts', ['tsc']],
-    ['dist, when a worker changed', 'workers/worker.ts', ['tsc']],
-    ['dist, when the compiler is told something else', 'tsconfig.json', ['tsc']],
+    ['everything, when the lock file asks for another version', 'package-lock.json', all.slice(0, 3)],
+    ['dist, when a source changed', 'src/cli/main.ts', ['tsc', 'rolldown']],
+    ['dist, when a worker changed', 'workers/worker.ts', ['tsc', 'rolldown']],
+    ['dist, when the compiler is told something else', 'tsconfig.json', ['tsc', 'rolldown']],
     ['the addon, when a source changed', 'native/one.cc', ['node-gyp']],
     ['the addon, when its recipe changed', 'binding.gyp', ['node-gyp']],
     ['nothing, when a C++ test changed', 'native/test/one_test.cc', []],
@@ -88,11 +91,11 @@ describe('what is set up again', () => {
     await setUp();
     clone.write('src/new.ts', '');
     await clone.run('ensure');
-    expect(clone.takeTools()).toEqual(['tsc']);
+    expect(clone.takeTools()).toEqual(['tsc', 'rolldown']);
     expect(clone.has('dist/src/new.js')).toBe(true);
     clone.remove('src/new.ts');
     await clone.run('ensure');
-    expect(clone.takeTools()).toEqual(['tsc']);
+    expect(clone.takeTools()).toEqual(['tsc', 'rolldown']);
     expect([clone.has('dist/src/new.js'), clone.has('dist/src/new.d.ts')]).toEqual([false, false]);
     expect(clone.has('dist/src/cli/main.js')).toBe(true);
   });
@@ -102,19 +105,19 @@ describe('what is set up again', () => {
     clone.write('dist/.tsbuildinfo', 'notes');
     clone.remove('dist/src/cli/main.js');
     await clone.run('ensure');
-    expect(clone.takeTools()).toEqual(['tsc']);
+    expect(clone.takeTools()).toEqual(['tsc', 'rolldown']);
     expect(clone.has('dist/.tsbuildinfo')).toBe(false);
   });
 
   it.each([
-    ['node_modules', 'npm'],
-    ['dist', 'tsc'],
-    ['build', 'node-gyp'],
-  ])('what was in %s, when it was removed', async (folder, tool) => {
+    ['node_modules', ['npm']],
+    ['dist', ['tsc', 'rolldown']],
+    ['build', ['node-gyp']],
+  ])('what was in %s, when it was removed', async (folder, tools) => {
     await setUp();
     clone.remove(folder);
     await clone.run('ensure');
-    expect(clone.takeTools()).toEqual([tool]);
+    expect(clone.takeTools()).toEqual(tools);
   });
 
   it('nothing, when files were only touched, as by a checkout', async () => {
@@ -150,7 +153,7 @@ describe('what is set up again', () => {
     expect(await clone.run('ensure', 'pakages')).toEqual({
       status: 1,
       stdout: '',
-      stderr: 'vmemmap: no step is called pakages; there are packages, dist, addon\n',
+      stderr: 'vmemmap: no step is called pakages; there are packages, dist, addon, roofline\n',
     });
   });
 });
@@ -159,6 +162,7 @@ describe('a tool that fails', () => {
   it.each([
     ['npm', 'npm ci failed (exit status 7):', 'complete-lock.mjs'],
     ['tsc', 'tsc failed (exit status 7):', 'Correct these errors'],
+    ['rolldown', 'rolldown failed (exit status 7):', 'dist/workers/worker.js'],
     ['node-gyp', 'node-gyp failed (exit status 7):', 'VMEMMAP_ADDON=off goes on without the addon.'],
   ] as const)(
     '%s is told with its first and last words and advice, and the status is 1',
@@ -178,7 +182,7 @@ describe('a tool that fails', () => {
     expect(clone.takeTools()).toEqual(['npm', 'tsc']);
     clone.breakTool('');
     expect(await clone.run('start')).toMatchObject({ status: 5 });
-    expect(clone.takeTools()).toEqual(['tsc', 'node-gyp']);
+    expect(clone.takeTools()).toEqual(['tsc', 'rolldown', 'node-gyp']);
   });
 
   it('leaves no old result in use', async () => {
@@ -201,7 +205,7 @@ describe('without what the addon needs', () => {
         `vmemmap: the native addon is not built: ${program} (on Debian: apt-get install g++ make python3) not found; the JavaScript kernel does its work`,
       );
       expect(await clone.run('start', 'init')).toEqual({ status: 5, stdout: 'init\n', stderr: '' });
-      expect(clone.takeTools()).toEqual(['npm', 'tsc']);
+      expect(clone.takeTools()).toEqual(['npm', 'tsc', 'rolldown']);
       // Installed since: noticed without being asked.
       clone.installProgram(program);
       expect((await clone.run('start')).stderr).toBe('vmemmap: building the native addon…\n');
@@ -231,7 +235,7 @@ describe('without what the addon needs', () => {
     clone.env['VMEMMAP_ADDON'] = 'off';
     clone.removeProgram('g++');
     expect((await clone.run('start')).stderr).toBe('vmemmap: installing packages…\nvmemmap: compiling TypeScript…\n');
-    expect(clone.takeTools()).toEqual(['npm', 'tsc']);
+    expect(clone.takeTools()).toEqual(['npm', 'tsc', 'rolldown']);
   });
 });
 
@@ -297,7 +301,7 @@ describe('the lock', () => {
     const outcomes = await Promise.all([clone.run('ensure'), clone.run('ensure'), clone.run('ensure')]);
     expect(outcomes.map(({ status }) => status)).toEqual([0, 0, 0]);
     // The orphan npm of the killed one may still write its line; none of the others ran twice.
-    expect(clone.takeTools().filter((tool) => tool !== 'npm')).toEqual(['tsc', 'node-gyp']);
+    expect(clone.takeTools().filter((tool) => tool !== 'npm')).toEqual(['tsc', 'rolldown', 'node-gyp']);
   });
 });
 
