@@ -159,8 +159,9 @@ export class Background {
   #help(): 'more' | 'complete' | 'rest' {
     try {
       const outcome = drainTurn(this.#claimant, openerSettings.turnMs);
-      if (outcome === 'more') return outcome;
-      return outcome === 'passed' && this.#claimant.allSettled() ? 'complete' : 'rest';
+      // asked in every turn: it must be known by when `ready` resolves, and most often one look at the last chunk tells
+      if (this.#claimant.allSettled()) return 'complete';
+      return outcome === 'more' ? outcome : 'rest';
     } catch {
       // the chunk is free again; whoever claims it next reports what is wrong
       return 'rest';

@@ -1,0 +1,208 @@
+/** Runs: how a drain takes chunks, so that no two drains touch the same huge page first, and how a helper leaves a node. */
+import { fc, test as prop } from '@fast-check/vitest';
+import { describe, expect, it } from 'vitest';
+import { isInitialized } from '../../dist/src/claims/chunk-map.js';
+import { Claimant } from '../../dist/src/claims/claimant.js';
+import { drain, drainTurn } from '../../dist/src/claims/drain.js';
+import { cancelDrains, pauseDrains, resumeDrains } from '../../dist/src/claims/orders.js';
+import type { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { chunkGeometry, chunksOfRun, firstChunkOfRun, runChunksOf } from '../../dist/src/physical/geometry.js';
+import type { Region } from '../../dist/src/region/region.js';
+import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
+
+/** A region of so many pageblocks in chunks of one: 64 chunks are a run. */
+function blocks(count: number, ...more: [count: number, nid: number][]) {
+  const memory = [ram(0, count * 512)];
+  for (const [blocksOfNode, nid] of more) memory.push(ram((memory.at(-1)?.endPfn ?? 0) + 512, blocksOfNode * 512, nid));
+  const region = smallRegion(memory);
+  const counts = new Int32Array(region.chunks);
+  const order: number[] = [];
+  const kernel = countingKernel(region, counts, (chunk) => order.push(chunk));
+  return { region, counts, order, kernel };
+}
+
+function cursorOf(region: Region, range = firstRange(region)): number {
+  return Atomics.load(region.control, range.drainCursor);
+}
+
+describe('a run', () => {
+  it.each([
+    ['64 chunks of a pageblock', 512, 4096, 64],
+    ['one chunk of a section', 32_768, 4096, 1],
+    ['one chunk, when that is larger', 65_536, 4096, 1],
+    ['the whole chunks in a huge page, when they do not fill it', 12_288, 2 ** 21, 2],
+    ['512 sections on pages of 1 GiB', 32_768, 2 ** 30, 512],
+  ])('is %s', (_, chunkPages, pageBytes, wanted) => {
+    expect(runChunksOf(chunkGeometry({ startPfn: 0, endPfn: 2 ** 28 }, chunkPages), pageBytes)).toBe(wanted);
+  });
+
+  prop.prop([fc.integer({ min: 1, max: 2 ** 20 }), fc.integer({ min: 1, max: 2 ** 17 }), fc.nat({ max: 511 })])(
+    'and the others hold every chunk once, and the last ends with the range',
+    (pages, chunkPages, lead) => {
+      const geometry = chunkGeometry({ startPfn: lead, endPfn: lead + pages }, chunkPages);
+      const range = { ...geometry, runChunks: runChunksOf(geometry, 4096) };
+      let next = 0;
+      for (let run = 0; firstChunkOfRun(range, run) < range.chunks; run++) {
+        expect(firstChunkOfRun(range, run)).toBe(next);
+        expect(chunksOfRun(range, run)).toBeGreaterThan(0);
+        next += chunksOfRun(range, run);
+      }
+      expect(next).toBe(range.chunks);
+    },
+  );
+
+  it('is taken by one drain, chunk by chunk', () => {
+    const { region, order, kernel } = blocks(64 * 2 + 3);
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('complete');
+    expect(order).toEqual(Array.from({ length: 131 }, (_, chunk) => chunk));
+    // three runs, and the look behind the last
+    expect(cursorOf(region)).toBe(4);
+  });
+
+  it('in which a fault has taken a chunk goes on behind it', () => {
+    const { region, counts, order, kernel } = blocks(64);
+    new Claimant(region, { kernel }).settle(firstRange(region), 20);
+    drain(new Claimant(region, { kernel }), 0);
+    expect(order[0]).toBe(20);
+    expect(counts.every((count) => count === 1)).toBe(true);
+  });
+
+  it.each([
+    ['paused', pauseDrains],
+    ['cancelled', cancelDrains],
+  ] as const)('that is %s in the middle leaves its rest to whoever drains next', (outcome, order) => {
+    const { region, counts, kernel } = blocks(64 * 2);
+    const stopping = {
+      ...kernel,
+      fill(...run: Parameters<typeof kernel.fill>) {
+        if (counts.reduce((sum, count) => sum + count, 0) === 9) order(region);
+        return kernel.fill(...run);
+      },
+    };
+    expect(drain(new Claimant(region, { kernel: stopping }), 0)).toBe(outcome);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(10);
+    resumeDrains(region);
+    Atomics.store(region.control, region.word('cancel'), 0);
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('complete');
+    expect(counts.every((count) => count === 1)).toBe(true);
+  });
+
+  it('that no range has any more is no chunk, however far the cursor went', () => {
+    const { region, counts, kernel } = blocks(64);
+    Atomics.store(region.control, firstRange(region).drainCursor, 2 ** 30);
+    expect(drain(new Claimant(region, { kernel }), 0)).toBe('complete');
+    expect(counts.every((count) => count === 1)).toBe(true);
+  });
+});
+
+describe('a turn of the opener', () => {
+  it('ends after the run in which its time is over', () => {
+    const { region, order, kernel } = blocks(64 * 3);
+    expect(drainTurn(new Claimant(region, { kernel }), 0)).toBe('more');
+    expect(order).toHaveLength(64);
+  });
+
+  it('goes through all ranges, and tells when nothing is left to take', () => {
+    const { region, counts, kernel } = blocks(10, [10, 1]);
+    expect(drainTurn(new Claimant(region, { kernel }), 10_000)).toBe('passed');
+    expect(counts.every((count) => count === 1)).toBe(true);
+  });
+
+  it('never waits for a chunk that another thread holds', () => {
+    const { region, kernel } = blocks(10);
+    const other = new Claimant(region);
+    other.chunks.claim(3, other.tag);
+    const { claimant, chunks } = scripted(region, { kernel });
+    chunks.insteadOfWait = () => {
+      throw new Error('waited');
+    };
+    expect(drainTurn(claimant, 10_000)).toBe('passed');
+    expect(claimant.allSettled()).toBe(false);
+    other.chunks.publish(3, other.tag);
+    expect(claimant.allSettled()).toBe(true);
+  });
+
+  it.each([
+    ['paused', pauseDrains],
+    ['cancelled', cancelDrains],
+  ] as const)('of a memmap that is %s takes nothing', (outcome, order) => {
+    const { region, counts, kernel } = blocks(10);
+    order(region);
+    expect(drainTurn(new Claimant(region, { kernel }), 10_000)).toBe(outcome);
+    expect(counts.every((count) => count === 0)).toBe(true);
+  });
+});
+
+describe('a helper', () => {
+  /** A clock that every chunk advances: by `own` milliseconds on node 0, by `other` elsewhere. */
+  function timed(region: Region, kernel: typeof jsKernel, own: number, other: number) {
+    let ms = 0;
+    const ownPattern = firstRange(region).pattern;
+    const slow = {
+      ...kernel,
+      fill(...run: Parameters<typeof kernel.fill>) {
+        ms += run[3] === ownPattern ? own : other;
+        return kernel.fill(...run);
+      },
+    };
+    return { kernel: slow, now: () => ms };
+  }
+
+  it('stays as long as it gets on', () => {
+    const { region, counts, kernel } = blocks(64 * 4, [64 * 40, 1]);
+    const clock = timed(region, kernel, 1, 3.9);
+    expect(drain(new Claimant(region, { kernel: clock.kernel }), 0, clock.now)).toBe('complete');
+    expect(counts.every((count) => count === 1)).toBe(true);
+    // all 40 runs of node 1, and the look behind the last
+    expect(cursorOf(region, region.ranges[1])).toBe(41);
+  });
+
+  it('leaves a node whose pages take four times as long as its own, after eight runs', () => {
+    const { region, order, kernel } = blocks(64 * 4, [64 * 40, 1]);
+    const clock = timed(region, kernel, 1, 4.1);
+    const helper = scripted(region, { kernel: clock.kernel });
+    const home = new Claimant(region, { kernel });
+    // the node's own thread finishes while the helper looks whether anybody gets on
+    const { wait } = Atomics;
+    let sleeps = 0;
+    try {
+      Atomics.wait = ((words: Int32Array, index: number, value: number) => {
+        sleeps++;
+        const range = region.ranges[1] as Region['ranges'][number];
+        expect(cursorOf(region, range)).toBe(8 + sleeps - 1);
+        drain(home, 1);
+        return wait(words, index, value, 0);
+      }) as typeof wait;
+      expect(drain(helper.claimant, 0, clock.now)).toBe('complete');
+    } finally {
+      Atomics.wait = wait;
+    }
+    expect(sleeps).toBe(1);
+    expect(order).toHaveLength(64 * 44);
+    expect(helper.claimant.owners.totals().chunksByDrain).toBe(64 * 44);
+  });
+
+  it('comes back when nobody gets on there', () => {
+    const { region, counts, kernel } = blocks(64 * 4, [64 * 12, 1]);
+    const clock = timed(region, kernel, 1, 100);
+    expect(drain(new Claimant(region, { kernel: clock.kernel }), 0, clock.now)).toBe('complete');
+    expect(counts.every((count) => count === 1)).toBe(true);
+  }, 60_000);
+
+  it('who has nothing of its own to compare with never leaves', () => {
+    const { region, kernel } = blocks(64 * 20);
+    const clock = timed(region, kernel, 1000, 1000);
+    expect(drain(new Claimant(region, { kernel: clock.kernel }), 7, clock.now)).toBe('complete');
+    expect(cursorOf(region)).toBe(21);
+  });
+
+  it('takes over a claim of a dead thread in a node that it left', () => {
+    const { region, kernel } = blocks(64 * 4, [64 * 9, 1]);
+    const dead = new Claimant(region, { thread: deadThread });
+    dead.chunks.claim(region.chunks - 1, dead.tag);
+    const clock = timed(region, kernel, 1, 100);
+    const claimant = new Claimant(region, { kernel: clock.kernel });
+    expect(drain(claimant, 0, clock.now)).toBe('complete');
+    expect(isInitialized(claimant.chunks.load(region.chunks - 1))).toBe(true);
+  }, 60_000);
+});
