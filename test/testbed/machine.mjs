@@ -109,7 +109,7 @@ function qemuArguments({ pmemBytes, nodeBytes, prealloc = false, qmpSocket }, fi
       '-accel',
       'tcg,thread=multi',
       '-cpu',
-      'max,la57=off',
+      'max,la57=off,erms=off,fsrm=off',
       '-machine',
       'q35,nvdimm=on',
       '-smp',

@@ -13,7 +13,10 @@ function workers() {
       const stat = readFileSync(`/proc/self/task/${tid}/stat`, 'utf8');
       const status = readFileSync(`/proc/self/task/${tid}/status`, 'utf8');
       // The name of the program stands in parentheses and may hold blanks; fields are counted from 1, this is behind the second.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
+      const fields = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number);
       const [, allowed] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status) ?? [];
       return { nice: fields[19 - 3], allowed, lastCpu: fields[39 - 3] };
     })
