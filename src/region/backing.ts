@@ -26,6 +26,8 @@ export interface BackingReport {
   readonly pageSize: number;
   /** `none`: the descriptors are gone with the last process that maps them. */
   readonly durability: 'none';
+  /** Positive errno of binding a range's memory to its node, which then comes from where it is touched first. */
+  readonly nodeErrno?: number;
 }
 
 /** What a request will be answered with, decided before anything is allocated: the plan depends on it. */
@@ -89,21 +91,23 @@ export function allocateData(
   const pool = choice.effective === 'hugetlb' ? chooseHugetlb(needs.map(({ sizeBytes }) => sizeBytes)) : undefined;
   const isHuge = choice.effective === 'huge' && needs.some(({ sizeBytes }) => sizeBytes >= hugePageSizeBytes);
   let reason = choice.effective === 'huge' && !isHuge ? 'no range fills a huge page of descriptors' : choice.reason;
+  let nodeErrno = 0;
   const data = needs.map(({ sizeBytes, hostNid }) => {
     const part = pool ? allocateHugetlb(pool, sizeBytes) : allocateSmall(isHuge, sizeBytes);
     reason ??= part.reason;
     const { buffer, byteOffset } = part;
     // Only a preference: where the node is full, memory of another one is better than none.
-    if (hostNid !== undefined) addon?.preferNode(wordsOf({ buffer, byteOffset }, sizeBytes), hostNid);
+    const errno = hostNid === undefined ? 0 : addon?.preferNode(wordsOf(part, sizeBytes), hostNid);
+    nodeErrno ||= errno ?? 0;
     return { buffer, byteOffset };
   });
-  const durability = 'none';
+  const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }) } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
   if (reason === undefined && requested !== 'shared') {
-    return { data, report: { requested, effective: requested, pageSize, durability } };
+    return { data, report: { requested, effective: requested, pageSize, ...rest } };
   }
   const why = reason === undefined ? {} : { reason };
-  return { data, report: { requested, effective: 'shared', ...why, pageSize: pageSizeBytes, durability } };
+  return { data, report: { requested, effective: 'shared', ...why, pageSize: pageSizeBytes, ...rest } };
 }
 
 /** Memory that the kernel maps page by page, in huge pages where it was advised to. */

@@ -123,6 +123,26 @@ describe('the backing huge', () => {
   });
 });
 
+describe('memory that is to come from a node', () => {
+  it('is bound to it, and what the kernel says against that is told', (context) => {
+    const loaded = needAddon(context);
+    const { preferNode } = loaded;
+    const asked: number[] = [];
+    try {
+      loaded.preferNode = (_, nid) => {
+        asked.push(nid);
+        return nid === 2 ? 1 : 0;
+      };
+      const need = (hostNid?: number) => ({ sizeBytes: 4096, hostNid });
+      expect(allocateData(chooseBacking('shared'), [need(0), need(), need(2), need(1)]).report.nodeErrno).toBe(1);
+      expect(asked).toEqual([0, 2, 1]);
+      expect(allocateData(chooseBacking('shared'), [need(0)]).report).not.toHaveProperty('nodeErrno');
+    } finally {
+      loaded.preferNode = preferNode;
+    }
+  });
+});
+
 describe('residency', () => {
   it('of huge pages is what was touched, in pages of 2 MiB', (context) => {
     needHugePages(context);
@@ -148,8 +168,8 @@ describe('residency', () => {
     const before = readResidency(region)?.residentBytes ?? 0;
     for (const { words } of region.ranges) for (let page = 1; page <= 1024; page++) words[page * 1024] = 1;
     const grown = (readResidency(region)?.residentBytes ?? 0) - before;
-    expect(grown).toBeGreaterThanOrEqual(8 * MiB);
-    // the kernel counts by mapping, and one that touches ours may be of somebody else
+    // the kernel counts by mapping, and one that touches ours may be of somebody else, and grow or shrink meanwhile
+    expect(grown).toBeGreaterThan(7 * MiB);
     expect(grown).toBeLessThan(10 * MiB);
     expect(readResidency(region)?.pageSize).toBe(4096);
   });
