@@ -53,6 +53,25 @@ export function run({ tiny, trials, threads }) {
         what: what(mine.length),
       }),
     );
+  const rounds = tiny ? 4 : 20;
+  const again = interleave(trials, {
+    all: () => {
+      const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads };
+      return trial('support/open-trial.mjs', {
+        options,
+        warmBytes: bytes,
+        again: rounds,
+        againFaultEveryMs: 1,
+        seed: seed++,
+      });
+    },
+  }).all;
+  const duringAgain = latencies(again.map((result) => result.again));
+  const whatAgain =
+    `${size} of pmem, re-initialization, ${rounds} rounds a process, every second one with a fault a millisecond, ` +
+    `${threads} threads, ${again[0].pageSize} B pages, chunks of ${chunkPages}, ${again[0].againStorePath}`;
+  const faulted = again.flatMap((result) => result.againFaultedMs);
+  const unfaulted = again.flatMap((result) => result.againMs);
   const ready = (name) => results[name].map(({ readyMs }) => readyMs);
   const lost = results.faults.map(({ readyMs }, index) => (readyMs / results.quiet[index].readyMs - 1) * 100);
   return [
@@ -74,6 +93,33 @@ export function run({ tiny, trials, threads }) {
       ours: lost,
       peer: 'median of pairs',
       what: what(ours.all.length),
+    }),
+    ...shares.map(([share, value]) =>
+      record({
+        suite: 'fault-latency',
+        name: `during re-initialization, faults that found nothing ready, ${share}`,
+        unit: 'µs',
+        ours: [percentile(duringAgain.missed, value) ?? 0],
+        peer: '',
+        what: `${whatAgain}, ${duringAgain.missed.length} such faults`,
+      }),
+    ),
+    record({
+      suite: 'fault-latency',
+      name: 're-initialization, with a fault a millisecond',
+      unit: 'ms',
+      ours: faulted,
+      peer: 'without faults',
+      peerValues: unfaulted,
+      what: whatAgain,
+    }),
+    record({
+      suite: 'fault-latency',
+      name: 're-initialization: time lost to the faults',
+      unit: '%',
+      ours: faulted.map((ms, index) => (ms / unfaulted[index] - 1) * 100),
+      peer: 'median of pairs',
+      what: whatAgain,
     }),
   ];
 }

@@ -3,7 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Memmap } from 'vmemmap';
 import { warmUp } from './trial.mjs';
 
-const { options, warmBytes, faultEveryMs = 0, again = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
+const {
+  options,
+  warmBytes,
+  faultEveryMs = 0,
+  again = 0,
+  againFaultEveryMs = 0,
+  seed = 1,
+} = JSON.parse(process.argv[2] ?? '{}');
 
 let state = seed;
 /** A number of 0 or more and below `below`, each equally likely: xorshift32. */
@@ -49,11 +56,25 @@ await ready;
 const { storePath, totals, workers } = memmap.stats();
 const { pageSize, effective } = memmap.backing;
 const againMs = [];
+const againFaultedMs = [];
+const firstTouch = { latenciesUs: [...latenciesUs], outcomes: [...outcomes] };
+latenciesUs.length = 0;
+outcomes.length = 0;
 for (let round = 0; round < again; round++) {
   memmap = await memmap.reinitialize();
+  // every second round with faults, so that both kinds share whatever mood the machine is in
+  const isFaulted = againFaultEveryMs > 0 && round % 2 === 1;
   const beganMs = performance.now();
-  await memmap.ready;
-  againMs.push(performance.now() - beganMs);
+  let endedMs = 0;
+  const done = memmap.ready.then(() => {
+    endedMs = performance.now();
+  });
+  while (isFaulted && endedMs === 0) {
+    await sleep(againFaultEveryMs);
+    if (endedMs === 0) fault();
+  }
+  await done;
+  (isFaulted ? againFaultedMs : againMs).push(endedMs - beganMs);
 }
 const againStorePath = memmap.stats().storePath;
 const { chunkPages } = memmap.ranges[0];
@@ -64,8 +85,9 @@ process.stdout.write(
     firstFaultMs,
     readyMs,
     againMs,
-    latenciesUs,
-    outcomes,
+    againFaultedMs,
+    ...firstTouch,
+    again: { latenciesUs, outcomes },
     storePath,
     againStorePath,
     totals,
