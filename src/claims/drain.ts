@@ -159,6 +159,7 @@ export function drainTurn(claimant: Claimant, turnMs: number): 'more' | RangeOut
 
 /** @param isLeft whether the range was left to threads of its own; they may have died meanwhile. */
 function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): DrainOutcome {
+  let waits = isLeft;
   for (let chunk = 0; chunk < range.chunks; chunk++) {
     const number = range.firstChunk + chunk;
     for (;;) {
@@ -167,7 +168,9 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
       const order = orderOf(claimant);
       if (order !== undefined) return order;
       if (stateOf(word) === 'free') {
-        if (!isLeft || !getsOn(claimant, range)) claimant.tryInitialize(range, chunk, 'chunksByDrain');
+        // asked until nobody gets on, and not for every chunk again
+        waits &&= getsOn(claimant, range);
+        if (!waits) claimant.tryInitialize(range, chunk, 'chunksByDrain');
       } else if (claimant.owners.isDead(payloadOf(word))) claimant.releaseDead(number, word);
       else claimant.chunks.wait(number, word, lookAroundMs);
     }
