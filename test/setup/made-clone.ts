@@ -140,6 +140,12 @@ export class MadeClone {
     return lines.filter((line) => line !== '');
   }
 
+  /** Whether a tool has told that it runs. Takes nothing: a log that is made just now may not have its line yet. */
+  hasRun(tool: string): boolean {
+    const path = join(this.#outside, 'log');
+    return existsSync(path) && readFileSync(path, 'utf8').includes(`${tool} `);
+  }
+
   /** As takeLog, without the arguments. */
   takeTools(): string[] {
     return this.takeLog().map((line) => line.split(' ', 1)[0] as string);

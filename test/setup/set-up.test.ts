@@ -279,7 +279,7 @@ describe('the lock', () => {
     // longer than a test may take: that the set-up ends shows that it has ended npm
     clone.env['MADE_NPM_MS'] = '600000';
     const interrupted = clone.spawn('ensure');
-    while (clone.takeTools()[0] !== 'npm') await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!clone.hasRun('npm')) await new Promise((resolve) => setTimeout(resolve, 5));
     interrupted.child.kill('SIGINT');
     expect(await interrupted.ended).toEqual({
       status: 1,
