@@ -1,254 +1,263 @@
-/**
- * Draws the plots of the README from results: `node bench/plot.mjs [RESULTS.json] [--out-dir FOLDER]`, where RESULTS.json is what
- * `npm run bench -- --out RESULTS.json` wrote. A plot whose suite is missing is left out, and told.
- */
+/** `node bench/plot.mjs RESULTS.json [--out-dir bench/plots]`: draws the list of `npm run bench -- --out RESULTS.json` as SVG. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import * as svg from './support/svg.mjs';
 
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { 'out-dir': { type: 'string', default: here('plots') } },
-});
+const { colours, dot, element, inner, line, margin, sheetWidth, text } = svg;
+const pair = [colours.ours, colours.peer];
 
-const width = 760;
-const colours = ['#2563eb', '#d97706', '#059669', '#7c3aed'];
-const [ink, faint] = ['#1f2937', '#d1d5db'];
+/** What is particular to a measurement, the size in it, and the machines, with the command: the parts of `conditions`. */
+const whatOf = ({ conditions }) => conditions.split('; ')[0];
+const sizeOf = (result) => whatOf(result).split(/ of |,/)[0];
+const footnoteOf = (results) =>
+  [...new Set(results.map(({ conditions }) => conditions.split('; ').slice(1).join('; ')))].join(' | ');
+/** Three digits, or all before the point. */
+const number = (value) => (value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
-const escapeText = (text) =>
-  String(text).replace(/[&<>]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[sign]);
-const short = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3).replace(/\.?0+$/, ''));
-
-/** @param {number} x @param {number} y @param {string} content @param {{ anchor?: string, size?: number, fill?: string, weight?: number, turn?: number }} [style] */
-function text(x, y, content, { anchor = 'start', size = 13, fill = ink, weight = 400, turn } = {}) {
-  const turned = turn === undefined ? '' : ` transform="rotate(${turn} ${x} ${y})"`;
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" font-weight="${weight}" fill="${fill}"${turned}>${escapeText(content)}</text>`;
-}
-
-/** A picture with a title, and the machine that it was measured on at its foot. */
-function picture(title, subtitle, height, footer, parts) {
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, -apple-system, 'Segoe UI', sans-serif" role="img">`,
-    `<title>${escapeText(title)}</title>`,
-    // a ground of its own, so that it is read on dark pages, too
-    `<rect width="${width}" height="${height}" rx="10" fill="#ffffff"/>`,
-    text(24, 34, title, { size: 18, weight: 600 }),
-    text(24, 54, subtitle, { fill: '#4b5563' }),
-    ...parts,
-    text(24, height - 14, footer, { size: 10, fill: '#6b7280' }),
-    '</svg>',
-    '',
-  ].join('\n');
-}
-
-/** What the conditions of a result tell of the machine: all but what is particular, and the command. */
-function machineOf({ conditions }) {
-  return conditions.split('; ').slice(1, -1).join('; ');
-}
-
-/** Horizontal bars, one for each `{ label, value, colour }`. */
-function bars(title, subtitle, unit, rows, footer) {
-  const [left, right, top, step] = [250, 90, 76, 34];
-  const most = Math.max(...rows.map(({ value }) => value));
-  const parts = rows.flatMap(({ label, value, colour }, index) => {
-    const y = top + index * step;
-    const length = Math.max(1, ((width - left - right) * value) / most);
-    return [
-      text(left - 10, y + 17, label, { anchor: 'end' }),
-      `<rect x="${left}" y="${y + 3}" width="${length.toFixed(1)}" height="20" rx="3" fill="${colours[colour]}"/>`,
-      text(left + length + 8, y + 17, `${short(value)} ${unit}`, { weight: 600 }),
-    ];
+/** Results under headings, a row or several each, over one horizontal axis. */
+function rows(results, { title, subtitle, unit, scale, left, top, legend = [], headingOf, draw }) {
+  const headings = [...new Set(results.map(headingOf))];
+  let y = top;
+  const drawn = headings.flatMap((heading) => {
+    const group = results.filter((result) => headingOf(result) === heading);
+    const under = svg.paragraph(margin, y + 15, whatOf(group[0]));
+    const marks = [text(margin, y, heading, { size: 13, 'font-weight': 600 }), ...under.marks];
+    y = under.bottom;
+    for (const { label, mark } of draw(group)) {
+      marks.push(text(left - 8, y + 12, label, { 'text-anchor': 'end', size: 11.5 }), mark(y + 8));
+      y += 19;
+    }
+    y += 24;
+    return marks;
   });
-  return picture(title, subtitle, top + rows.length * step + 36, footer, parts);
+  const bottom = y - 18;
+  const axis = scale.ticks.flatMap((tick) => [
+    line(scale.at(tick), top - 14, scale.at(tick), bottom),
+    text(scale.at(tick), bottom + 15, String(tick), { 'text-anchor': 'middle', size: 11 }),
+  ]);
+  const marks = [...axis, ...legend, ...drawn, text(left, bottom + 33, unit)];
+  return svg.sheet({ title, subtitle, marks, bottom: bottom + 40, footnote: footnoteOf(results) });
 }
 
-/** Where values lie on an axis from `from` to `to` pixels; logarithmic ones have a tick at each power of their base. */
-function axis(all, from, to, { log, zero = false, base = 10 }) {
-  const bend = log ? (value) => Math.log(value) / Math.log(base) : (value) => value;
-  const low = log ? Math.floor(bend(Math.min(...all))) : zero ? 0 : Math.min(...all);
-  const high = log ? Math.ceil(bend(Math.max(...all))) : Math.max(...all) * 1.1;
-  const at = (value) => from + ((bend(value) - low) / (high - low || 1)) * (to - from);
-  const count = log ? high - low : 4;
-  const ticks = Array.from({ length: count + 1 }, (_, index) =>
-    log ? base ** (low + index) : low + ((high - low) * index) / count,
-  );
-  return { at, ticks };
-}
-
-/**
- * Lines over a common x: `series` of `{ name, colour, dashed, points: [x, y][] }`, in a panel from `top` of this height.
- * @param {{ xLabel: string, yLabel: string, x: object, y: object, xTick: (value: number) => string }} look
- */
-function panel(series, top, height, { xLabel, yLabel, x, y, xTick }) {
-  const [left, right] = [80, 190];
-  const points = series.flatMap((one) => one.points);
-  const across = axis(
-    points.map(([value]) => value),
+/** Throughputs as bars, ours once and every peer, with the least and the most of the trials as whiskers. */
+function bars(results, title, subtitle) {
+  const left = margin + 190;
+  const most = results.flatMap(({ ours, peerValue, spread, peerSpread }) => [
+    spread?.max ?? ours,
+    peerSpread?.max ?? peerValue,
+  ]);
+  const scale = svg.linearScale(most, left, sheetWidth - margin - 56);
+  const bar = (label, value, colour, { min, max } = { min: value, max: value }) => ({
+    label,
+    mark: (y) => {
+      const [end, low, high] = [value, min, max].map(scale.at);
+      const whisker = [
+        line(low, y, high, y, colours.text),
+        ...[low, high].map((x) => line(x, y - 3, x, y + 3, colours.text)),
+      ];
+      const body = element('rect', { x: left, y: y - 7, width: Math.max(end - left, 1), height: 14, fill: colour });
+      return [body, ...whisker, text(Math.max(end, high) + 6, y + 4, number(value), { size: 11.5 })].join('');
+    },
+  });
+  return rows(results, {
+    title,
+    subtitle: `${subtitle}; medians, whiskers from the least to the most of the trials`,
+    unit: 'GB/s of descriptors (longer is better)',
+    scale,
     left,
-    width - right,
-    x,
+    top: 78,
+    headingOf: ({ name }) => name,
+    draw: (group) => [
+      bar('vmemmap', group[0].ours, colours.ours, group[0].spread),
+      ...group.map(({ peer, peerValue, peerSpread }) => bar(peer, peerValue, colours.peer, peerSpread)),
+    ],
+  });
+}
+
+/** Pairs of dots: a bar would need a zero, and a logarithmic axis has none. */
+function faultLatency(all) {
+  const results = all.filter(({ unit, ours, peerValue }) => unit === 'µs' && ours > 0 && peerValue > 0);
+  const left = margin + 60;
+  const scale = svg.logScale(
+    results.flatMap(({ ours, peerValue }) => [ours, peerValue]),
+    left,
+    sheetWidth - margin - 130,
   );
-  const up = axis(
-    points.map(([, value]) => value),
-    top + height,
+  const labels = ['vmemmap, default chunks', results[0].peer];
+  return rows(results, {
+    title: 'Latency of a fault',
+    subtitle: 'While threads initialize everything',
+    unit: 'µs (further left is better)',
+    scale,
+    left,
+    top: 104,
+    legend: svg.legend(
+      76,
+      labels.map((label, index) => ({ label, colour: pair[index] })),
+    ),
+    headingOf: ({ name }) => name.slice(0, name.lastIndexOf(', ')),
+    draw: (group) =>
+      group.map(({ name, ours, peerValue }) => ({
+        label: name.slice(name.lastIndexOf(', ') + 2),
+        mark: (y) => {
+          const [mine, theirs] = [ours, peerValue].map(scale.at);
+          const values = text(sheetWidth - margin - 112, y + 4, `${number(ours)} / ${number(peerValue)} µs`, {
+            size: 11.5,
+          });
+          return (
+            line(mine, y, theirs, y, colours.faint) + dot(theirs, y, 4, pair[1]) + dot(mine, y, 4, pair[0]) + values
+          );
+        },
+      })),
+  });
+}
+
+/** One panel of lines: x by powers of two, y linear from 0 or logarithmic. */
+function panel({ x, y, width, height, title, xLabel, yLabel, series, isLog = false, xText = String }) {
+  const points = series.flatMap((one) => one.points);
+  const [left, top, right, bottom] = [x + 50, y + 14, x + width - 10, y + height - 42];
+  const across = svg.logScale(
+    points.map((point) => point.x),
+    left,
+    right,
+    svg.powersOfTwo,
+  );
+  const up = (isLog ? svg.logScale : svg.linearScale)(
+    points.map((point) => point.y),
+    bottom,
     top,
-    y,
   );
-  const xs = [...new Set(points.map(([value]) => value))];
+  // so many labels as have room
+  const room = Math.max(...across.ticks.map((tick) => svg.textWidth(xText(tick), 11))) + 8;
+  const every = Math.ceil((room * across.ticks.length) / (right - left));
+  const middle = { 'text-anchor': 'middle' };
+  const [axisX, axisY] = [x + 10, (top + bottom) / 2];
   return [
+    text(x, y, title, { size: 13, 'font-weight': 600 }),
     ...up.ticks.flatMap((tick) => [
-      `<line x1="${left}" x2="${width - right}" y1="${up.at(tick).toFixed(1)}" y2="${up.at(tick).toFixed(1)}" stroke="${faint}"/>`,
-      text(left - 8, up.at(tick) + 4, short(tick), { anchor: 'end', size: 11 }),
+      line(left, up.at(tick), right, up.at(tick)),
+      text(left - 6, up.at(tick) + 4, String(tick), { 'text-anchor': 'end', size: 11 }),
     ]),
-    ...xs.map((value) => text(across.at(value), top + height + 18, xTick(value), { anchor: 'middle', size: 11 })),
-    text((left + width - right) / 2, top + height + 38, xLabel, { anchor: 'middle', size: 12 }),
-    text(24, top + height / 2, yLabel, { anchor: 'middle', size: 12, turn: -90 }),
-    ...series.flatMap(({ name, colour, dashed, points: own }, index) => {
-      const path = own
-        .map(([a, b], at) => `${at ? 'L' : 'M'}${across.at(a).toFixed(1)} ${up.at(b).toFixed(1)}`)
-        .join('');
-      const dash = dashed ? ' stroke-dasharray="6 4"' : '';
-      const y0 = top + 12 + index * 22;
+    line(left, bottom, right, bottom, colours.faint),
+    ...across.ticks.flatMap((tick, index) => [
+      line(across.at(tick), bottom, across.at(tick), bottom + 4, colours.faint),
+      index % every === 0 ? text(across.at(tick), bottom + 18, xText(tick), { ...middle, size: 11 }) : '',
+    ]),
+    text((left + right) / 2, bottom + 36, xLabel, middle),
+    text(axisX, axisY, yLabel, { ...middle, transform: `rotate(-90 ${axisX} ${axisY})` }),
+    ...series.flatMap(({ colour, dash, points: own }) => {
+      const places = own
+        .toSorted((a, b) => a.x - b.x)
+        .map((point) => [across.at(point.x), up.at(point.y), point.isHollow]);
+      const path = places.map(([cx, cy]) => `${cx.toFixed(1)},${cy.toFixed(1)}`).join(' ');
+      const stroke = { stroke: colour, 'stroke-width': 2, 'stroke-dasharray': dash };
       return [
-        `<path d="${path}" fill="none" stroke="${colours[colour]}" stroke-width="2.5"${dash}/>`,
-        ...own.map(
-          ([a, b]) =>
-            `<circle cx="${across.at(a).toFixed(1)}" cy="${up.at(b).toFixed(1)}" r="3.5" fill="${colours[colour]}"/>`,
-        ),
-        `<line x1="${width - right + 16}" x2="${width - right + 44}" y1="${y0}" y2="${y0}" stroke="${colours[colour]}" stroke-width="2.5"${dash}/>`,
-        text(width - right + 52, y0 + 4, name, { size: 12 }),
+        element('polyline', { points: path, fill: 'none', ...stroke }),
+        ...places.map(([cx, cy, isHollow]) => (isHollow ? dot(cx, cy, 5, colour, '#fff') : dot(cx, cy, 3, colour))),
       ];
     }),
   ];
 }
 
-const pagesTick = (pages) => (pages >= 1024 ? `${pages / 1024}k` : String(pages));
+/** 32 Ki for 32768. */
+const binary = (value) => (value >= 1024 ? `${value / 1024} Ki` : String(value));
 
-/** Each plot by the name of its file: made from the results of its suite, which are not empty. */
-const plots = {
-  'first-touch': [
-    'first-touch',
-    (results) =>
-      speeds(
-        'First touch, 1 TiB of memory',
-        'Descriptors written, from the call of open until all are initialized',
-        results.filter(({ size }) => size === '1 TiB'),
-      ),
-  ],
-  reinit: [
-    'reinit',
-    (results) =>
-      speeds('Re-initialization', 'Descriptors written again over memory that is there, threads running', results),
-  ],
-  'fault-latency': [
-    'fault-latency',
-    (results) => {
-      const rows = results.filter(({ name }) => name.startsWith('faults that found nothing ready'));
-      const series = (name, colour, key) => ({ name, colour, points: rows.map((row, index) => [index, row[key]]) });
-      const look = {
-        xLabel: 'share of the faults that were not slower',
-        yLabel: 'µs',
-        x: { log: false },
-        y: { log: true },
-        xTick: (index) => rows[index].name.split(', ')[1],
-      };
-      return picture(
-        'Faults while the background works at full load',
-        'Faults that found nothing ready, 1 TiB, first touch',
-        400,
-        machineOf(rows[0]),
-        panel([series('default chunks', 0, 'ours'), series('1/1024 of the range', 1, 'peerValue')], 80, 230, look),
-      );
-    },
-  ],
-  'chunk-study': [
-    'chunk-study',
-    (results) => {
-      const series = (name, colour, backing, figure, dashed) => ({
-        name,
-        colour,
-        dashed,
-        points: results
-          .filter((row) => row.backing === backing && row.figure === figure)
-          .map((row) => [row.chunkPages, row.ours])
-          .sort(([a], [b]) => a - b),
-      });
-      const x = { log: true, base: 2 };
-      const faults = [
-        series('huge pages, 99 %', 0, 'huge', 'p99', true),
-        series('huge pages, median', 0, 'huge', 'p50'),
-        series('small pages, 99 %', 1, 'shared', 'p99', true),
-        series('small pages, median', 1, 'shared', 'p50'),
-      ];
-      const ready = [
-        series('huge pages, 1 TiB', 0, 'huge', 'ready'),
-        series('small pages, 256 GiB', 1, 'shared', 'ready'),
-      ];
-      return picture(
-        'How large should a chunk be?',
-        'A fault a millisecond at random pfns while the background works; the last point is 1/1024 of the range',
-        680,
-        machineOf(results[0]),
-        [
-          ...panel(faults, 80, 220, {
-            xLabel: '',
-            yLabel: 'µs a fault that claims',
-            x,
-            y: { log: true },
-            xTick: pagesTick,
-          }),
-          ...panel(ready, 370, 200, {
-            xLabel: 'pages in a chunk',
-            yLabel: 'ms until all is ready',
-            x,
-            y: { log: false, zero: true },
-            xTick: pagesTick,
-          }),
-        ],
-      );
-    },
-  ],
-  scaling: [
-    'scaling',
-    (results) => {
-      const rows = results.filter(({ gib }) => gib !== undefined);
-      const series = (name, colour, key) => ({ name, colour, points: rows.map((row) => [row.gib, row[key]]) });
-      const look = {
-        xLabel: 'memory that is described',
-        yLabel: 'GB/s of descriptors',
-        x: { log: true, base: 4 },
-        y: { log: false, zero: true },
-        xTick: (gib) => (gib >= 1024 ? `${gib / 1024} TiB` : `${gib} GiB`),
-      };
-      return picture(
-        'First touch by size',
-        'From the call of open until all is initialized, in a fresh process; starting threads counts',
-        400,
-        machineOf(rows[0]),
-        panel([series('vmemmap', 0, 'ours'), series('C++ roofline', 1, 'peerValue')], 80, 230, look),
-      );
-    },
-  ],
-};
-
-/** Bars of ours and of each peer once. */
-function speeds(title, subtitle, results) {
-  const rows = new Map();
-  for (const { name, ours, peer, peerValue } of results) {
-    const label = name.replace(/^.*: /, '');
-    rows.set(`vmemmap, ${label}`, { value: ours, colour: 0 });
-    if (peerValue !== null && !rows.has(peer))
-      rows.set(peer === 'C++ roofline' ? `${peer}, ${label}` : peer, { value: peerValue, colour: 1 });
-  }
-  const list = [...rows].map(([label, row]) => ({ label, ...row })).sort((a, b) => b.value - a.value);
-  return bars(title, subtitle, 'GB/s', list, machineOf(results[0]));
+function chunkStudy(results) {
+  const kinds = [
+    { backing: 'huge', label: 'huge pages', colour: colours.ours },
+    { backing: 'shared', label: 'small pages', colour: colours.peer },
+  ]
+    .map((kind) => ({ ...kind, own: results.filter(({ backing, ours }) => backing === kind.backing && ours > 0) }))
+    .filter(({ own }) => own.length > 0);
+  const series = (wanted, dash) =>
+    kinds.map(({ colour, own }) => {
+      const points = own.filter(({ figure }) => figure === wanted);
+      return { colour, dash, points: points.map((of) => ({ x: of.chunkPages, y: of.ours, isHollow: of.isRange })) };
+    });
+  const same = { x: margin, width: inner, isLog: true, xLabel: 'pages in a chunk', xText: binary };
+  const faults = [...series('p50'), ...series('p99', '6 4')];
+  const marks = [
+    ...svg.legend(76, [
+      ...kinds.map(({ label, colour, own }) => ({ label: `${label}, ${sizeOf(own[0])}`, colour })),
+      { label: 'p50', colour: colours.faint },
+      { label: 'p99', colour: colours.faint, dash: '6 4' },
+      { label: '1/1024 of the range', colour: colours.faint, isHollow: true },
+    ]),
+    ...panel({ ...same, y: 106, height: 300, title: 'A fault that finds nothing ready', yLabel: 'µs', series: faults }),
+    ...panel({
+      ...same,
+      y: 426,
+      height: 240,
+      title: 'Until everything is ready',
+      yLabel: 'ms',
+      series: series('ready'),
+    }),
+  ];
+  const subtitle = 'A fault a millisecond at random pages of fresh memory, while threads initialize everything';
+  return svg.sheet({
+    title: 'What the size of a chunk costs',
+    subtitle,
+    marks,
+    bottom: 666,
+    footnote: footnoteOf(results),
+  });
 }
 
-const results = JSON.parse(readFileSync(positionals[0] ?? here('results.json'), 'utf8'));
+function scaling(results) {
+  const sets = [
+    { key: 'gib', title: 'By size', xLabel: 'memory described (GiB)', x: margin },
+    { key: 'threads', title: 'By threads', xLabel: 'threads', x: margin + inner / 2 + 10 },
+  ].filter(({ key }) => results.some((result) => result[key] !== undefined));
+  const panels = sets.flatMap(({ key, title, ...place }) => {
+    const own = results.filter((result) => result[key] !== undefined);
+    const fixed = key === 'gib' ? own[0].name.split(', ')[1] : sizeOf(own[0]);
+    const series = ['ours', 'peerValue'].map((field, index) => {
+      return { colour: pair[index], points: own.map((result) => ({ x: result[key], y: result[field] })) };
+    });
+    return panel({
+      ...place,
+      y: 106,
+      width: inner / 2 - 10,
+      height: 300,
+      title: `${title}, ${fixed}`,
+      yLabel: 'GB/s',
+      series,
+    });
+  });
+  const labels = ['vmemmap', results[0].peer];
+  const marks = [
+    ...svg.legend(
+      76,
+      labels.map((label, index) => ({ label, colour: pair[index] })),
+    ),
+    ...panels,
+  ];
+  const subtitle = 'Open to ready on memory that nobody has touched';
+  return svg.sheet({ title: 'Scaling of first touch', subtitle, marks, bottom: 406, footnote: footnoteOf(results) });
+}
+
+const plots = {
+  'first-touch': (results) => bars(results, 'First touch', 'Open to ready on memory that nobody has touched'),
+  reinit: (results) => bars(results, 'Re-initialization', 'Everything once more, on memory that is there'),
+  'chunk-study': chunkStudy,
+  'fault-latency': faultLatency,
+  scaling,
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'out-dir': { type: 'string', default: fileURLToPath(new URL('plots', import.meta.url)) } },
+});
+if (positionals.length !== 1) {
+  process.stderr.write('plot: node bench/plot.mjs RESULTS.json [--out-dir FOLDER]\n');
+  process.exit(2);
+}
+const list = JSON.parse(readFileSync(positionals[0], 'utf8'));
 mkdirSync(values['out-dir'], { recursive: true });
-for (const [file, [suite, draw]] of Object.entries(plots)) {
-  const own = results.filter((result) => result.suite === suite);
-  if (own.length === 0) process.stderr.write(`plot: ${file} left out: no results of ${suite}\n`);
-  else writeFileSync(`${values['out-dir']}/${file}.svg`, draw(own));
+for (const [suite, draw] of Object.entries(plots)) {
+  const results = list.filter((result) => result.suite === suite);
+  if (results.length === 0) process.stderr.write(`plot: ${suite} skipped: the file has no record of it\n`);
+  else writeFileSync(join(values['out-dir'], `${suite}.svg`), draw(results));
 }
