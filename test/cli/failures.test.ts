@@ -86,14 +86,24 @@ describe('a memory map', () => {
       'sound',
       '00000000-0009fbff : System RAM\n000a0000-000fffff : Reserved\n00100000-001fffff : System RAM\n',
     );
-    const { status, stdout } = await runCli(['init', '--iomem', path, '--threads', '0', '--verify', '--json']);
+    const { status, stdout } = await runCli([
+      'init',
+      '--iomem',
+      path,
+      '--threads',
+      '0',
+      '--chunk-pages',
+      '512',
+      '--verify',
+      '--json',
+    ]);
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       pages: 158 + 256,
       source: 'iomem-file',
       ranges: [
-        { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 1, endPfn: 159, pages: 158, chunkPages: 32_768, chunks: 1 },
-        { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 256, endPfn: 512, pages: 256, chunkPages: 32_768, chunks: 1 },
+        { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 1, endPfn: 159, pages: 158, chunkPages: 512, chunks: 1 },
+        { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 256, endPfn: 512, pages: 256, chunkPages: 512, chunks: 1 },
       ],
       verify: { checked: 414, wrong: 0 },
     });
