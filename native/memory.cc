@@ -20,6 +20,7 @@ namespace {
 
 // From <linux/mempolicy.h>, which needs the kernel's headers; part of its stable interface.
 constexpr int kMpolPreferred = 1;
+constexpr int kMpolMfMove = 2;
 // From <asm-generic/mman-common.h>; the C library may be older than the kernel.
 constexpr int kMadvPopulateWrite = 23;
 // From <asm-generic/hugetlb_encode.h>: bits of the flags of mmap that hold the logarithm of the page size.
@@ -77,8 +78,9 @@ int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) n
   std::vector<unsigned long> mask(nid / word_bits + 1);
   mask[nid / word_bits] |= 1ul << (nid % word_bits);
   return on_whole_pages(start, size_bytes, [&mask](std::byte* first, std::uint64_t length) {
-    // The kernel takes one bit less than it is told (get_nodes in mm/mempolicy.c).
-    return syscall(SYS_mbind, first, length, kMpolPreferred, mask.data(), mask.size() * word_bits + 1, 0);
+    // The kernel takes one bit less than it is told (get_nodes in mm/mempolicy.c). Pages that were touched already, as
+    // a small buffer's may have been on the heap, are moved.
+    return syscall(SYS_mbind, first, length, kMpolPreferred, mask.data(), mask.size() * word_bits + 1, kMpolMfMove);
   });
 }
 

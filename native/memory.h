@@ -30,8 +30,8 @@ int map_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t pag
 // Maps ordinary memory there again; the huge pages go back to the pool. Returns 0 or the errno of mmap.
 int unmap_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept;
 
-// Lets pages of the whole pages inside that are touched first from now on come from node `nid` of this machine, as long
-// as that has any. Returns 0 or the errno of mbind.
+// Lets the whole pages inside come from node `nid` of this machine, as long as that has any: those that are touched
+// from now on, and, moved, those that were touched before. Returns 0 or the errno of mbind.
 int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) noexcept;
 
 }  // namespace vmemmap
