@@ -92,7 +92,7 @@ export class Memmap implements AsyncDisposable {
     const settings = checkOptions(options);
     settings.signal?.throwIfAborted();
     const backing = chooseBacking(settings.backing);
-    const plan = makePlan(settings.topology, { ...settings, hugePages: backing.effective !== 'shared' });
+    const plan = makePlan(settings.topology, settings);
     const pages = plan.ranges.reduce((sum, range) => sum + range.pages, 0);
     // reserved pages do not count as available: whether there are enough is asked when they are mapped
     if (settings.threadsPerNode !== 0 && backing.effective !== 'hugetlb') refuseTooLarge(pages);

@@ -31,7 +31,7 @@ export interface OpenOptions {
   threadsPerNode?: number;
   /**
    * Pages in a chunk, rounded up to pageblocks (512), or `'1/1024'` of each range. A chunk is what one fault initializes.
-   * Default: 32,768 on huge pages, whose descriptors fill one, and 4,096 on small pages.
+   * Default: 4,096.
    */
   chunkPages?: ChunkPages;
   /** Kernel whose descriptors are written. Default `linux-6.1`. */

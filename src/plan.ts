@@ -41,17 +41,14 @@ export const rangesMax = 65_536;
 /** What the plan depends on beside the machine. */
 export interface PlanOptions {
   readonly profile: ProfileName;
-  /** By default it is chosen by `hugePages`. */
+  /** Default: {@link defaultChunkPages}. */
   readonly chunkPages?: ChunkPages | undefined;
   readonly table?: TableRecords | undefined;
-  /** Whether the descriptors will lie on huge pages. */
-  readonly hugePages?: boolean;
 }
 
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
-  const { table, hugePages = false } = options;
-  const { chunkPages = hugePages ? defaultChunkPages.huge : defaultChunkPages.small } = options;
+  const { table, chunkPages = defaultChunkPages } = options;
   const profile = profiles[options.profile];
   const ranges = planRanges(topology).map((range) => ({
     ...chunkGeometry(range, chunkPages === '1/1024' ? undefined : chunkPages),

@@ -85,9 +85,6 @@ export class NodePool {
       concurrentTasksPerWorker: 1,
       atomics: 'sync',
       recordTiming: false,
-      // Whoever faults, and the event loop, go before the background where they share a CPU: it cut the event loop's delay
-      // by half (bench/event-loop.mjs) and costs the background nothing on CPUs that are idle otherwise.
-      niceIncrement: 10,
       workerData,
     });
     // A worker failed that had no task to reject: it did not even load. Those that wait for it must be told.

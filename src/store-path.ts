@@ -52,8 +52,7 @@ export function kernelFor({ backing, memory, sizeBytes }: StoreSituation): InitK
   const wanted = sizeBytes <= cachedBytesMax ? 'plain' : choices[memory];
   const kernel = nativeKernels.find(({ kind }) => kind === wanted);
   if (!kernel) return jsKernel;
-  // Transparent huge pages are few traps and cannot fail; the others gain, or tell by an errno what a touch would by a signal.
-  return memory === 'fresh' && backing.effective !== 'huge' ? populating(kernel) : kernel;
+  return memory === 'fresh' && backing.firstTouch === 'populate' ? populating(kernel) : kernel;
 }
 
 /** A kernel that lets the system map a chunk's pages in one call before it writes them. */

@@ -70,8 +70,8 @@ describe('the plan of a machine', () => {
 });
 
 describe('the chunks of a plan', () => {
-  const cutOf = (topology: Topology, chunkPages?: ChunkPages, hugePages = false): number[][] =>
-    makePlan(topology, { profile, chunkPages, hugePages }).ranges.map((range) => [
+  const cutOf = (topology: Topology, chunkPages?: ChunkPages): number[][] =>
+    makePlan(topology, { profile, chunkPages }).ranges.map((range) => [
       range.startPfn,
       range.endPfn,
       range.chunkPages,
@@ -100,9 +100,8 @@ describe('the chunks of a plan', () => {
     ]);
   });
 
-  it('fill a huge page of descriptors by default where there are huge pages, and are finer where there are not', () => {
-    expect(cutOf(machine(ram(0, TiB)), undefined, true)).toEqual([[0, TiB, 32_768, 8192]]);
-    expect(cutOf(machine(ram(0, TiB)), undefined, false)).toEqual([[0, TiB, 4096, 65_536]]);
+  it('are 256 KiB of descriptors by default', () => {
+    expect(cutOf(machine(ram(0, TiB)))).toEqual([[0, TiB, 4096, 65_536]]);
   });
 });
 

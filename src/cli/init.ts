@@ -74,10 +74,8 @@ export function initCommand(): Command {
     )
     .option('--faults <N>', 'random foreground faults while the background runs', wholeNumber(0, faultsMax), 0)
     .option('--seed <N>', 'seed of the random faults', wholeNumber(0, seedMax), 1)
-    .option(
-      '--chunk-pages <N>',
-      'pages in a chunk, or 1/1024 of each range (default: 32768 on huge pages, 4096 on small ones)',
-      (text) => (text === '1/1024' ? text : wholeNumber(...bounds.chunkPages)(text)),
+    .option('--chunk-pages <N>', 'pages in a chunk, or 1/1024 of each range (default: 4096)', (text) =>
+      text === '1/1024' ? text : wholeNumber(...bounds.chunkPages)(text),
     )
     .addOption(
       new Option('--profile <NAME>', 'the kernel whose descriptors are written')

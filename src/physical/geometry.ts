@@ -22,11 +22,11 @@ export const chunksPerRange = 1024;
 /** Bytes in a huge page of x86-64 (HPAGE_PMD_SIZE). */
 export const hugePageSizeBytes: number = 2 * 1024 * 1024;
 /**
- * Pages in a chunk by default, by what the descriptors lie on; bench/suites/chunk-study.mjs is the study. On huge pages the
- * section whose descriptors fill one: the kernel's clearing of it (177 µs) is most of a fault, and writing all of it while
- * it is in the cache takes 30 µs more. On small pages nothing is cleared beyond what is written, so a finer chunk is cheaper.
+ * Pages in a chunk by default: 256 KiB of descriptors; bench/suites/chunk-study.mjs is the study. On huge pages the kernel's
+ * clearing of one is most of a fault, whatever the chunk; writing all of it, too, would cost the fault half as much again.
+ * Finer chunks gain a fault little and cost the drain a claim each.
  */
-export const defaultChunkPages: { readonly huge: number; readonly small: number } = { huge: sectionPages, small: 4096 };
+export const defaultChunkPages = 4096;
 /** Physical address bits with five-level paging: MAX_PHYSMEM_BITS of x86-64. */
 export const physicalAddressBits = 52;
 /** First pfn that cannot exist. */

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { VmemmapError } from '../errors.ts';
 import { addon, addonState } from '../native.ts';
 import { hugePageSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
-import { chooseHugetlb, type HugetlbPool, refuseHugetlb } from './hugetlb.ts';
+import { chooseHugetlb, type HugetlbPool, isHugetlbLimited, refuseHugetlb } from './hugetlb.ts';
 import { lineSizeBytes } from './layout.ts';
 
 /**
@@ -24,6 +24,12 @@ export interface BackingReport {
   readonly reason?: string;
   /** Page size that maps most of what is in memory, in bytes; as long as nothing is, the one that was asked for. */
   readonly pageSize: number;
+  /**
+   * How a chunk's pages come when it is first written. `populate`: by one system call before (MADV_POPULATE_WRITE), which is
+   * quicker than a trap for each small page, and tells by an errno where there is none. `store`: by the stores themselves;
+   * each thread takes its traps without the lock of the whole address space, which threads that start need to themselves.
+   */
+  readonly firstTouch: 'populate' | 'store';
   /** `none`: the descriptors are gone with the last process that maps them. */
   readonly durability: 'none';
   /** Positive errno of binding a range's memory to its node, which then comes from where it is touched first. */
@@ -104,10 +110,13 @@ export function allocateData(
   const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }) } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
   if (reason === undefined && requested !== 'shared') {
-    return { data, report: { requested, effective: requested, pageSize, ...rest } };
+    // transparent huge pages cannot fail: the kernel takes small ones instead
+    const firstTouch = pool && isHugetlbLimited(pool.pageSizeBytes) ? 'populate' : 'store';
+    return { data, report: { requested, effective: requested, pageSize, firstTouch, ...rest } };
   }
   const why = reason === undefined ? {} : { reason };
-  return { data, report: { requested, effective: 'shared', ...why, pageSize: pageSizeBytes, ...rest } };
+  const small = { pageSize: pageSizeBytes, firstTouch: addon ? 'populate' : 'store' } as const;
+  return { data, report: { requested, effective: 'shared', ...why, ...small, ...rest } };
 }
 
 /** Memory that the kernel maps page by page, in huge pages where it was advised to. */

@@ -37,6 +37,49 @@ export function readHugetlbPools(path: string = poolsPath): HugetlbPool[] {
     .sort((a, b) => a.pageSizeBytes - b.pageSizeBytes);
 }
 
+/** A size as the kernel's hugetlb cgroup files have it in their names: 2MB, 1GB. */
+function sizeName(bytes: number): string {
+  const [unit, name] = bytes < 2 ** 20 ? [2 ** 10, 'KB'] : bytes < 2 ** 30 ? [2 ** 20, 'MB'] : [2 ** 30, 'GB'];
+  return `${bytes / unit}${name}`;
+}
+
+/** Limits at or above this mean none: cgroup v1 tells "no limit" as the largest whole number of pages. */
+const noLimitBytes = 2 ** 62;
+
+/**
+ * Whether a control group that this process is in limits its reserved huge pages. Then the kernel may refuse a page although
+ * it was reserved, and does so when it is first touched (hugetlb_cgroup_charge_cgroup in mm/hugetlb_cgroup.c): by a signal,
+ * unless it is asked before.
+ */
+export function isHugetlbLimited(pageSizeBytes: number, procRoot = '/proc', cgroupRoot = '/sys/fs/cgroup'): boolean {
+  let groups: string;
+  try {
+    groups = readFileSync(`${procRoot}/self/cgroup`, 'utf8');
+  } catch {
+    return false; // a kernel without control groups
+  }
+  return groups.split('\n').some((line) => {
+    const [, , controllers, path] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? [];
+    if (path === undefined || (controllers !== '' && controllers !== 'hugetlb')) return false;
+    const [mount, file] = controllers === '' ? ['', 'max'] : ['/hugetlb', 'limit_in_bytes'];
+    const parts = path.split('/').filter((part) => part !== '');
+    // a limit binds everybody below it
+    return Array.from({ length: parts.length + 1 }, (_, depth) => parts.slice(0, depth)).some((ancestors) => {
+      const folder = [`${cgroupRoot}${mount}`, ...ancestors].join('/');
+      return isLimit(`${folder}/hugetlb.${sizeName(pageSizeBytes)}.${file}`);
+    });
+  });
+}
+
+function isLimit(path: string): boolean {
+  try {
+    const text = readFileSync(path, 'utf8').trim();
+    return text !== 'max' && Number(text) < noLimitBytes;
+  } catch {
+    return false; // the controller is not there, or not on at this level
+  }
+}
+
 function pagesNeeded(sizesBytes: readonly number[], pageSizeBytes: number): number {
   return sizesBytes.reduce((sum, sizeBytes) => sum + Math.ceil(sizeBytes / pageSizeBytes), 0);
 }

@@ -80,9 +80,11 @@ export function regionLayout(ranges: readonly { pages: number; chunks: number }[
   return { rangeTable, control, rangeWords, owners, chunkWords, controlSizeBytes, data, totalSizeBytes: next };
 }
 
-/** Index into the Int32Array over the control buffer of a control word. */
-export function controlWord(layout: RegionLayout, name: ControlWordName): number {
-  return (layout.control + controlLine[name] * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
+/** Indices into the Int32Array over the control buffer of the control words. */
+export function controlWords({ control }: RegionLayout): Record<ControlWordName, number> {
+  const at = (line: number): number => (control + line * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
+  const { pause, cancel, closed, opener } = controlLine;
+  return { pause: at(pause), cancel: at(cancel), closed: at(closed), opener: at(opener) };
 }
 
 /** Index into the Int32Array over the control buffer of a range's word. */

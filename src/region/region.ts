@@ -20,7 +20,7 @@ import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
 import { allocateData, type BackingChoice, type BackingReport, type DataBuffer } from './backing.ts';
 import {
   type ControlWordName,
-  controlWord,
+  controlWords,
   dataAlignmentBytes,
   type RegionLayout,
   rangeWord,
@@ -165,6 +165,8 @@ export class Region {
   readonly pages: number;
   /** The control buffer as words: superblock, control words, owner table, chunk words. */
   readonly control: Int32Array<SharedArrayBuffer>;
+  /** Indices in {@link control} of the control words: looked at between any two chunks. */
+  readonly word: Readonly<Record<ControlWordName, number>>;
 
   private constructor(handle: RegionHandle) {
     const superblock = readSuperblock(handle.control);
@@ -175,6 +177,7 @@ export class Region {
     this.layout = regionLayout(superblock.ranges);
     checkBuffers(handle, this.layout, superblock.ranges);
     this.control = new Int32Array(handle.control, 0, this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
+    this.word = controlWords(this.layout);
     let firstChunk = 0;
     this.ranges = superblock.ranges.map((plan, index) => {
       const range = new RegionRange(
@@ -261,11 +264,6 @@ export class Region {
         addon?.unmapHugePages(new Uint32Array(buffer, byteOffset, lengthBytes / 4), backing.pageSize);
       } else if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
     }
-  }
-
-  /** Index in {@link control} of a control word. */
-  word(name: ControlWordName): number {
-    return controlWord(this.layout, name);
   }
 
   /** The range that holds `pfn`, or undefined in a hole. */

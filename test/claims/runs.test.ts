@@ -82,7 +82,7 @@ describe('a run', () => {
     expect(drain(new Claimant(region, { kernel: stopping }), 0)).toBe(outcome);
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(10);
     resumeDrains(region);
-    Atomics.store(region.control, region.word('cancel'), 0);
+    Atomics.store(region.control, region.word.cancel, 0);
     expect(drain(new Claimant(region, { kernel }), 0)).toBe('complete');
     expect(counts.every((count) => count === 1)).toBe(true);
   });

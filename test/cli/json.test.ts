@@ -113,6 +113,7 @@ describe('the object that init --json prints', () => {
       effective: 'shared',
       reason: 'the addon is not loaded (VMEMMAP_ADDON=off)',
       pageSize: 4096,
+      firstTouch: 'store',
       durability: 'none',
     });
   });

@@ -24,7 +24,7 @@ const report: InitReport = {
   profile: 'linux-6.1',
   threads: 4,
   storePath: 'native-u64',
-  backing: { requested: 'huge', effective: 'huge', pageSize: 2 ** 21, durability: 'none' },
+  backing: { requested: 'huge', effective: 'huge', pageSize: 2 ** 21, firstTouch: 'store', durability: 'none' },
   openMs: 0.512,
   firstFaultUs: 87.34,
   totalMs: 1234.5,

@@ -58,6 +58,7 @@ describe('the backing shared', () => {
       requested: 'shared',
       effective: 'shared',
       pageSize: 4096,
+      firstTouch: addon ? 'populate' : 'store',
       durability: 'none',
     } satisfies BackingReport);
   });
@@ -97,6 +98,7 @@ describe('the backing huge', () => {
       effective: 'shared',
       reason: 'the addon is not loaded (VMEMMAP_ADDON=off)',
       pageSize: 4096,
+      firstTouch: 'store',
       durability: 'none',
     });
   });
@@ -108,6 +110,7 @@ describe('the backing huge', () => {
       effective: 'shared',
       reason: 'no range fills a huge page of descriptors',
       pageSize: 4096,
+      firstTouch: 'populate',
       durability: 'none',
     });
   });
@@ -119,7 +122,13 @@ describe('the backing huge', () => {
     expect(large.map((address) => address % 2n ** 21n)).toEqual([0n, 0n]);
     expect((small ?? 1n) % 64n).toBe(0n);
     expect(data[0]?.buffer.byteLength).toBe(2 * MiB - 64 + 64);
-    expect(report).toEqual({ requested: 'huge', effective: 'huge', pageSize: 2 * MiB, durability: 'none' });
+    expect(report).toEqual({
+      requested: 'huge',
+      effective: 'huge',
+      pageSize: 2 * MiB,
+      firstTouch: 'store',
+      durability: 'none',
+    });
   });
 });
 

@@ -4,7 +4,13 @@ import { afterAll, describe, expect, it, type TestContext } from 'vitest';
 import { addonState, Memmap } from '../../dist/src/index.js';
 import { addon } from '../../dist/src/native.js';
 import { allocateData, chooseBacking } from '../../dist/src/region/backing.js';
-import { chooseHugetlb, type HugetlbPool, readHugetlbPools, refuseHugetlb } from '../../dist/src/region/hugetlb.js';
+import {
+  chooseHugetlb,
+  type HugetlbPool,
+  isHugetlbLimited,
+  readHugetlbPools,
+  refuseHugetlb,
+} from '../../dist/src/region/hugetlb.js';
 import { refusalOf } from '../physical/errors.js';
 import { makeTree } from '../physical/made-tree.js';
 import { runNode } from '../support/child.js';
@@ -52,6 +58,54 @@ describe('the pools', () => {
 
   it('are none where the kernel has no hugetlb', () => {
     expect(readHugetlbPools('/nowhere')).toEqual([]);
+  });
+});
+
+describe('a limit on reserved huge pages', () => {
+  const limited = (cgroup: string, files: Record<string, string>, pageSizeBytes = 2 * MiB): boolean => {
+    const root = makeTree({ 'proc/self/cgroup': cgroup, ...files });
+    return isHugetlbLimited(pageSizeBytes, `${root}/proc`, `${root}/cgroup`);
+  };
+
+  it.each([
+    ['of the group itself', '0::/a/b\n', { 'cgroup/a/b/hugetlb.2MB.max': '4194304\n' }, true],
+    [
+      'of a group above it',
+      '0::/a/b\n',
+      { 'cgroup/a/hugetlb.2MB.max': '0\n', 'cgroup/a/b/hugetlb.2MB.max': 'max\n' },
+      true,
+    ],
+    ['of the group that a namespace shows as the root', '0::/\n', { 'cgroup/hugetlb.2MB.max': '2097152\n' }, true],
+    [
+      'of the first hierarchy',
+      '3:hugetlb:/a\n0::/\n',
+      { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '2097152\n' },
+      true,
+    ],
+    ['that is none', '0::/a\n', { 'cgroup/a/hugetlb.2MB.max': 'max\n' }, false],
+    [
+      'that is none in the first hierarchy',
+      '3:hugetlb:/a\n',
+      { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '9223372036852678656\n' },
+      false,
+    ],
+    ['for pages of another size', '0::/a\n', { 'cgroup/a/hugetlb.1GB.max': '0\n' }, false],
+    ['of a group beside it', '0::/a\n', { 'cgroup/b/hugetlb.2MB.max': '0\n' }, false],
+    ['of another controller', '3:memory:/a\n', { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '0\n' }, false],
+  ])('%s is seen for what it is', (_, cgroup, files, wanted) => {
+    expect(limited(cgroup, files as Record<string, string>)).toBe(wanted);
+  });
+
+  it.each([
+    ['64KB', 2 ** 16],
+    ['32MB', 2 ** 25],
+    ['1GB', GiB],
+  ])('on pages of %s is looked for under that name', (name, pageSizeBytes) => {
+    expect(limited('0::/\n', { [`cgroup/hugetlb.${name}.max`]: '0\n' }, pageSizeBytes)).toBe(true);
+  });
+
+  it('is none without control groups', () => {
+    expect(isHugetlbLimited(2 * MiB, '/nowhere', '/nowhere')).toBe(false);
   });
 });
 
@@ -132,6 +186,7 @@ describe('real huge pages', () => {
       requested: 'hugetlb',
       effective: 'hugetlb',
       pageSize: 2 * MiB,
+      firstTouch: 'store',
       durability: 'none',
     });
     expect(memmap.residency()).toEqual({ residentBytes: 66 * MiB, hugeBytes: 66 * MiB, pageSize: 2 * MiB });

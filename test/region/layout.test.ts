@@ -1,14 +1,7 @@
 /** Where everything lies in a region: in order, apart from each other, and each contended word in a line of its own. */
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
-import {
-  controlLine,
-  controlWord,
-  type RegionLayout,
-  rangeLine,
-  rangeWord,
-  regionLayout,
-} from '../../dist/src/region/layout.js';
+import { controlWords, type RegionLayout, rangeLine, rangeWord, regionLayout } from '../../dist/src/region/layout.js';
 
 const MiB = 2 ** 20;
 
@@ -19,7 +12,7 @@ interface Size {
 
 /** Byte offsets of every word that several threads write, chunk words aside: those are packed on purpose. */
 function contendedBytes(layout: RegionLayout, ranges: number): number[] {
-  const controls = (Object.keys(controlLine) as (keyof typeof controlLine)[]).map((name) => controlWord(layout, name));
+  const controls = Object.values(controlWords(layout));
   const cursors = Array.from({ length: ranges }, (_, range) =>
     (Object.keys(rangeLine) as (keyof typeof rangeLine)[]).map((name) => rangeWord(layout, range, name)),
   ).flat();
