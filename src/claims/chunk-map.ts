@@ -23,8 +23,9 @@
  *
  * READY and DURABLE are final until the memmap is closed, so a thread that has seen one may remember it without looking again.
  * Every edge but the first and the last wakes all who wait for the word to change. JavaScript's Atomics are sequentially consistent, which
- * is stronger than any order above. A claim is never held across turns of the event loop: who sees CLAIMED by its own thread
- * has found a defect (or a test).
+ * is stronger than any order above. A thread may hold several
+ * claims at once (a drain takes the chunks of a batch in a row, upwards, and waits for nobody while it holds them), but none
+ * across turns of the event loop: who sees CLAIMED by its own thread has found a defect (or a test).
  */
 import { invariant } from '../errors.ts';
 import type { Region } from '../region/region.ts';

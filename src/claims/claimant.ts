@@ -70,23 +70,43 @@ export class Claimant {
     return this.#owner.tag;
   }
 
-  /** FREE → CLAIMED → READY, if the chunk is free. False when it is not. `counter` tells who asked. */
-  tryInitialize(range: RegionRange, chunk: number, counter: OwnerCounter): boolean {
-    const number = range.firstChunk + chunk;
-    if (!this.chunks.claim(number, this.tag)) return false;
+  /**
+   * FREE → CLAIMED → READY for chunk `first`, if it is free, and for as many free ones behind it as follow each other before
+   * `end`: they are claimed together, written in one go, and published together. `counter` tells who asked.
+   * @returns how many chunks this call took; 0 when `first` is not free, or the memmap was closed.
+   */
+  initialize(range: RegionRange, first: number, end: number, counter: OwnerCounter): number {
+    let next = first;
+    while (next < end && this.chunks.claim(range.firstChunk + next, this.tag)) next++;
+    if (next === first) return 0;
     if (isClosed(this.region)) {
       // Closed since we looked: its memory may be given back as soon as nobody holds a claim. The one who closes stores
       // `closed` and then looks for claims, we claim and then look for `closed`: one of us sees the other.
-      this.chunks.abandon(number, this.tag);
-      return false;
+      this.#abandon(range, first, next);
+      return 0;
     }
-    let errno: number;
+    let settled = first;
     try {
-      errno = this.#write(range, chunk);
+      const errno = this.#write(range, first, next);
+      // Where one of several could not be written, each is written by itself: the errno belongs to that one alone.
+      const isShared = errno !== 0 && next - first > 1;
+      while (settled < next) {
+        this.#publish(range.firstChunk + settled, isShared ? this.#write(range, settled, settled + 1) : errno, counter);
+        settled++;
+      }
     } catch (error) {
-      this.chunks.abandon(number, this.tag);
+      this.#abandon(range, settled, next);
       throw error;
     }
+    return next - first;
+  }
+
+  #write(range: RegionRange, first: number, end: number): number {
+    return range.sumOverChunks(first, end, this.kernel.fill, true);
+  }
+
+  /** Ends a claim: READY, or FAILED with the errno of writing the chunk. */
+  #publish(number: number, errno: number, counter: OwnerCounter): void {
     // Counted before it is published: whoever sees all chunks ready also finds them all counted.
     if (errno === 0) {
       this.owners.count(this.#owner, counter);
@@ -96,11 +116,10 @@ export class Claimant {
       this.owners.count(this.#owner, 'chunksFailed');
       this.chunks.fail(number, this.tag, errno);
     }
-    return true;
   }
 
-  #write(range: RegionRange, chunk: number): number {
-    return range.sumOverChunk(chunk, this.kernel.fill, true);
+  #abandon(range: RegionRange, first: number, end: number): void {
+    for (let chunk = first; chunk < end; chunk++) this.chunks.abandon(range.firstChunk + chunk, this.tag);
   }
 
   /**
@@ -199,7 +218,7 @@ export class Claimant {
   #step(range: RegionRange, chunk: number, word: number, firstWaitMs: number): 'claimed' | 'again' | 'wait' {
     this.#refuseWhenClosed();
     const state = stateOf(word);
-    if (state === 'free') return this.tryInitialize(range, chunk, 'chunksByFault') ? 'claimed' : 'again';
+    if (state === 'free') return this.initialize(range, chunk, chunk + 1, 'chunksByFault') > 0 ? 'claimed' : 'again';
     if (state === 'failed') throw chunkFailed(range, chunk, payloadOf(word));
     // Asked only after a first wait: most owners publish within it, and asking costs a system call.
     if (firstWaitMs === 0) return 'wait';

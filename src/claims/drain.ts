@@ -3,7 +3,7 @@ import { chunksOfRun, firstChunkOfRun } from '../physical/geometry.ts';
 import type { RegionRange } from '../region/region.ts';
 import { isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
-import { isPaused, isStopped } from './orders.ts';
+import { order, ordersOf } from './orders.ts';
 
 /**
  * `complete`: every chunk of the region is initialized or failed. `paused`: to be begun again after a resume; the thread is
@@ -121,7 +121,7 @@ function help(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome 
 /**
  * Takes the next run of a range: the chunks of one huge page of descriptors, or one chunk where those are larger. Threads
  * that drain then never touch the same huge page first, which would make the kernel clear it twice, while a fault still
- * claims no more than a chunk.
+ * claims no more than a chunk. Orders are obeyed between two batches.
  */
 function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome {
   const order = orderOf(claimant);
@@ -131,12 +131,13 @@ function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome
   const first = firstChunkOfRun(range, run);
   if (first >= range.chunks) return 'passed';
   const end = first + chunksOfRun(range, run);
-  claimant.tryInitialize(range, first, 'chunksByDrain');
-  for (let chunk = first + 1; chunk < end; chunk++) {
+  for (let chunk = first; chunk < end; ) {
     // what is left of the run then is found by whoever finishes
-    const between = orderOf(claimant);
+    const between = chunk === first ? undefined : orderOf(claimant);
     if (between !== undefined) return between;
-    claimant.tryInitialize(range, chunk, 'chunksByDrain');
+    const taken = claimant.initialize(range, chunk, Math.min(end, chunk + range.batchChunks), 'chunksByDrain');
+    // past what is written now, or past a chunk that somebody else has taken
+    chunk += Math.max(1, taken);
   }
   return 'more';
 }
@@ -170,7 +171,7 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
       if (stateOf(word) === 'free') {
         // asked until nobody gets on, and not for every chunk again
         waits &&= getsOn(claimant, range);
-        if (!waits) claimant.tryInitialize(range, chunk, 'chunksByDrain');
+        if (!waits) claimant.initialize(range, chunk, chunk + 1, 'chunksByDrain');
       } else if (claimant.owners.isDead(payloadOf(word))) claimant.releaseDead(number, word);
       else claimant.chunks.wait(number, word, lookAroundMs);
     }
@@ -189,6 +190,7 @@ function getsOn({ region }: Claimant, range: RegionRange): boolean {
 
 /** What the drain has been told to do instead of going on. */
 function orderOf({ region }: Claimant): 'cancelled' | 'paused' | undefined {
-  if (isStopped(region)) return 'cancelled';
-  return isPaused(region) ? 'paused' : undefined;
+  const orders = ordersOf(region);
+  if (orders === 0) return undefined;
+  return orders === order.pause ? 'paused' : 'cancelled';
 }

@@ -1,61 +1,82 @@
 /**
- * Orders to the drains and claimants of a region, as words that all its threads see: pause, cancel, close. The only file with
- * Atomics on these words. An order is obeyed between two chunks.
+ * Orders to the drains and claimants of a region: one word of bits that all its threads see. The only file with Atomics on
+ * it. Drains look at it between two batches of chunks, claimants behind each claim.
+ *
+ *     bit     given by                 taken back by        who obeys
+ *     PAUSE   pause, from any thread   resume, and by the   drains give their threads back
+ *                                      two below
+ *     CANCEL  cancel, any thread       retry, the opener    drains return for good
+ *     CLOSE   close, the opener        never                drains return, and nobody claims any more
  */
 import type { Region } from '../region/region.ts';
 
+/** Bits of the word. */
+export const order = { pause: 1, cancel: 2, close: 4 } as const;
+/** Orders that end a drain for good. */
+const stop: number = order.cancel | order.close;
+
 /** Lets the drains of all threads return until they are resumed. It does not count: one resume ends any number of pauses. */
 export function pauseDrains(region: Region): void {
-  setWord(region, 'pause', 1);
+  give(region, order.pause);
 }
 
 /** Lets them go on. */
 export function resumeDrains(region: Region): void {
-  setWord(region, 'pause', 0);
+  takeBack(region, order.pause);
 }
 
 /** Lets them return for good. */
 export function cancelDrains(region: Region): void {
-  setWord(region, 'cancel', 1);
-  setWord(region, 'pause', 0);
+  give(region, order.cancel);
+  takeBack(region, order.pause);
 }
 
 /** Takes a cancel back, before drains are started again. */
 export function allowDrains(region: Region): void {
-  setWord(region, 'cancel', 0);
+  takeBack(region, order.cancel);
 }
 
 /** Lets them return, and lets nobody claim a chunk any more. Cannot be taken back. */
 export function closeClaims(region: Region): void {
-  setWord(region, 'closed', 1);
-  setWord(region, 'pause', 0);
+  give(region, order.close);
+  takeBack(region, order.pause);
 }
 
-function setWord(region: Region, name: 'pause' | 'cancel' | 'closed', value: 0 | 1): void {
-  // Sequentially consistent, and that is needed: whoever closes stores `closed` and then looks whether a worker has begun,
-  // a worker stores that it has begun and then looks for `closed` (see Drain in background.ts). With anything weaker both
-  // may miss the other, and close would not wait for a drain that goes on.
-  Atomics.store(region.control, region.word[name], value);
+function give(region: Region, bit: number): void {
+  // Sequentially consistent, and that is needed: whoever closes stores CLOSE and then looks whether a worker has begun and
+  // who holds a claim; a worker stores that it has begun (see Drain in background.ts), a claimant its claim, and then looks
+  // for CLOSE. With anything weaker both may miss the other, and close would not wait for one that goes on.
+  Atomics.or(region.control, region.word.orders, bit);
   // pairs with the wait in untilResumed
-  Atomics.notify(region.control, region.word[name]);
+  Atomics.notify(region.control, region.word.orders);
+}
+
+function takeBack(region: Region, bit: number): void {
+  // relaxed would do: who sees it late only goes on later
+  Atomics.and(region.control, region.word.orders, ~bit);
+  // pairs with the wait in untilResumed
+  Atomics.notify(region.control, region.word.orders);
+}
+
+/** All orders that stand: bits of {@link order}; 0 when there are none, which is the only thing that is asked often. */
+export function ordersOf(region: Region): number {
+  // sequentially consistent, as said in give
+  return Atomics.load(region.control, region.word.orders);
 }
 
 /** Whether drains have been told to return for good, by cancel or close. */
 export function isStopped(region: Region): boolean {
-  // sequentially consistent, as said in setWord
-  return Atomics.load(region.control, region.word.cancel) === 1 || isClosed(region);
+  return (ordersOf(region) & stop) !== 0;
 }
 
 /** Whether the opener has closed the memmap: no chunk is claimed any more. */
 export function isClosed(region: Region): boolean {
-  // sequentially consistent, as said in setWord
-  return Atomics.load(region.control, region.word.closed) === 1;
+  return (ordersOf(region) & order.close) !== 0;
 }
 
 /** Whether drains have been told to wait. */
-export function isPaused(region: Region): boolean {
-  // relaxed would do: seen one chunk late it does no harm
-  return Atomics.load(region.control, region.word.pause) === 1;
+function isPaused(region: Region): boolean {
+  return (ordersOf(region) & order.pause) !== 0;
 }
 
 /** How often one who waits for a resume looks around, should the wake-up be lost with a thread that died giving it. */
@@ -64,8 +85,8 @@ const lookAroundMs = 1000;
 /** Resolves when drains may go on or are stopped. Does not keep the event loop alive: a forgotten pause holds no process. */
 export async function untilResumed(region: Region): Promise<void> {
   while (isPaused(region) && !isStopped(region)) {
-    // pairs with the notify in setWord
-    const result = Atomics.waitAsync(region.control, region.word.pause, 1, lookAroundMs);
+    // pairs with the notify in give and takeBack; with the word as it was seen, so that no change of it is slept through
+    const result = Atomics.waitAsync(region.control, region.word.orders, order.pause, lookAroundMs);
     if (result.async) await result.value;
   }
 }

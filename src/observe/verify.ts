@@ -31,14 +31,14 @@ export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
 export function verifyChunk(range: RegionRange, chunk: number): VerifyResult {
   const kernel = nativeKernel ?? jsKernel;
   const checked = range.chunkEnd(chunk) - range.chunkStart(chunk);
-  const wrong = range.sumOverChunk(chunk, kernel.check);
+  const wrong = range.sumOverChunks(chunk, chunk + 1, kernel.check);
   return { checked, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, chunk) };
 }
 
 function firstWrong(range: RegionRange, chunk: number): number {
   const kernel = nativeKernel ?? jsKernel;
   let found = -1;
-  range.sumOverChunk(chunk, (words, at, count, pattern, index) => {
+  range.sumOverChunks(chunk, chunk + 1, (words, at, count, pattern, index) => {
     if (found < 0) {
       const offset = kernel.firstDifference(words, at, count, pattern, index);
       if (offset >= 0) found = range.startPfn + index + offset;

@@ -24,14 +24,10 @@ export const ownerSlotSizeBytes: number = 2 * lineSizeBytes;
 
 /** Control words, each alone in its line; numbers are lines from the start of the control words. */
 export const controlLine = {
-  /** 1: the drain waits between chunks. Written by pause and resume; waited on and notified. */
-  pause: 0,
-  /** 1: the drain returns after its chunk. Written once by cancel. */
-  cancel: 1,
-  /** 1: no chunk is claimed any more. Written once by the opener's close. */
-  closed: 2,
+  /** Bits: pause, cancel, close; see src/claims/orders.ts. Waited on and notified. */
+  orders: 0,
   /** Owner tag of whoever opened the memmap. Written once, before anybody attaches. */
-  opener: 3,
+  opener: 1,
 } as const;
 /** Name of a control word. */
 export type ControlWordName = keyof typeof controlLine;
@@ -83,8 +79,7 @@ export function regionLayout(ranges: readonly { pages: number; chunks: number }[
 /** Indices into the Int32Array over the control buffer of the control words. */
 export function controlWords({ control }: RegionLayout): Record<ControlWordName, number> {
   const at = (line: number): number => (control + line * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
-  const { pause, cancel, closed, opener } = controlLine;
-  return { pause: at(pause), cancel: at(cancel), closed: at(closed), opener: at(opener) };
+  return { orders: at(controlLine.orders), opener: at(controlLine.opener) };
 }
 
 /** Index into the Int32Array over the control buffer of a range's word. */

@@ -4,6 +4,7 @@ import type { Pattern } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
 import {
+  batchChunksOf,
   chunkEnd,
   chunkEndIndex,
   chunkStart,
@@ -43,6 +44,7 @@ export class RegionRange implements RunGeometry {
   readonly chunkPages: number;
   readonly chunks: number;
   readonly runChunks: number;
+  readonly batchChunks: number;
   /** Pages in a whole run. */
   readonly runPages: number;
   readonly nid: number;
@@ -78,6 +80,7 @@ export class RegionRange implements RunGeometry {
     this.chunkPages = plan.chunkPages;
     this.chunks = plan.chunks;
     this.runChunks = runChunksOf(plan, pageSizeBytes);
+    this.batchChunks = batchChunksOf(plan);
     this.runPages = this.runChunks * plan.chunkPages;
     this.nid = plan.nid;
     this.zone = plan.zone;
@@ -119,9 +122,14 @@ export class RegionRange implements RunGeometry {
     return sum;
   }
 
-  /** The same for one chunk. */
-  sumOverChunk(chunk: number, visit: Parameters<RegionRange['sumOver']>[2], untilNonZero = false): number {
-    return this.sumOver(chunkStartIndex(this, chunk), chunkEndIndex(this, chunk), visit, untilNonZero);
+  /** The same for the chunks `[first, end)`, which may not be empty. */
+  sumOverChunks(
+    first: number,
+    end: number,
+    visit: Parameters<RegionRange['sumOver']>[2],
+    untilNonZero = false,
+  ): number {
+    return this.sumOver(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
   }
 
   /** First pfn of a chunk of this range. */

@@ -4,7 +4,7 @@ import { stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
 import { cancelDrains, closeClaims, pauseDrains, resumeDrains, untilResumed } from '../../dist/src/claims/orders.js';
-import { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
 
 function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = () => {}) {
@@ -16,6 +16,14 @@ function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = ()
     onFill(chunk);
   });
   return { region, counts, order, kernel };
+}
+
+/** Chunks of a pageblock: 64 of them are a batch, and a run. */
+const threeBatches = [ram(0, 3 * 64 * 512)];
+
+/** The numbers below `end`. */
+function upTo(end: number): number[] {
+  return Array.from({ length: end }, (_, number) => number);
 }
 
 describe('a drain', () => {
@@ -64,27 +72,60 @@ describe('a drain', () => {
 
   it('goes on past chunks that cannot be written', () => {
     const { region } = filled();
-    const kernel = { ...jsKernel, fill: (_words: Uint32Array, at: number): number => (at === 2 * 512 * 16 ? 5 : 0) };
+    const bad = 2 * 512;
+    const kernel: InitKernel = {
+      ...jsKernel,
+      fill: (_words, _at, count, _pattern, index) => (index <= bad && bad < index + count ? 5 : 0),
+    };
     const claimant = new Claimant(region, { kernel });
     expect(drain(claimant, 0)).toBe('complete');
     const states = Array.from({ length: 8 }, (_, chunk) => stateOf(claimant.chunks.load(chunk)));
     expect(states).toEqual(['ready', 'ready', 'failed', 'ready', 'ready', 'ready', 'ready', 'ready']);
   });
 
-  it('ends after the chunk that it is at when it is cancelled', () => {
-    const { region, order, kernel } = filled(undefined, (chunk) => {
-      if (chunk === 2) cancelDrains(region);
+  it('ends after the batch that it is at when it is cancelled', () => {
+    const { region, order, kernel } = filled(threeBatches, (chunk) => {
+      if (chunk === 64) cancelDrains(region);
     });
     expect(drain(new Claimant(region, { kernel }), 0)).toBe('cancelled');
-    expect(order).toEqual([0, 1, 2]);
+    expect(order).toEqual(upTo(128));
   });
 
-  it('ends after the chunk that it is at when the memmap closes', () => {
-    const { region, order, kernel } = filled(undefined, (chunk) => {
+  it('ends after the batch that it is at when the memmap closes', () => {
+    const { region, order, kernel } = filled(threeBatches, (chunk) => {
       if (chunk === 0) closeClaims(region);
     });
-    expect(drain(new Claimant(region, { kernel }), 0)).toBe('cancelled');
-    expect(order).toEqual([0]);
+    const claimant = new Claimant(region, { kernel });
+    expect(drain(claimant, 0)).toBe('cancelled');
+    expect(order).toEqual(upTo(64));
+    expect(Array.from(order, (chunk) => stateOf(claimant.chunks.load(chunk)))).toEqual(Array(64).fill('ready'));
+  });
+
+  it('that finds the memmap closed behind its claims gives them all back', () => {
+    const { region, order, kernel } = filled();
+    const { claimant, chunks } = scripted(region, { kernel });
+    chunks.beforeClaim = (chunk) => {
+      if (chunk === 6) closeClaims(region);
+    };
+    expect(drain(claimant, 0)).toBe('cancelled');
+    expect(order).toEqual([]);
+    expect(upTo(8).map((chunk) => stateOf(chunks.load(chunk)))).toEqual(Array(8).fill('free'));
+  });
+
+  it('whose kernel throws in the middle of a batch keeps what was published, and gives the rest back', () => {
+    const { region } = filled();
+    const kernel: InitKernel = {
+      ...jsKernel,
+      fill(_words, _at, count, _pattern, index) {
+        if (count > 512) return 5;
+        if (index === 3 * 512) throw new Error('thrown');
+        return index === 512 ? 28 : 0;
+      },
+    };
+    const claimant = new Claimant(region, { kernel });
+    expect(() => drain(claimant, 0)).toThrow('thrown');
+    const states = upTo(8).map((chunk) => stateOf(claimant.chunks.load(chunk)));
+    expect(states).toEqual(['ready', 'failed', 'ready', 'free', 'free', 'free', 'free', 'free']);
   });
 
   it('that waits for another one ends when it is cancelled', () => {
@@ -96,17 +137,17 @@ describe('a drain', () => {
     expect(drain(claimant, 0)).toBe('cancelled');
   });
 
-  it('that is paused returns after the chunk that it is at, and is begun again where it was', () => {
-    const { region, order, kernel } = filled(undefined, (chunk) => {
+  it('that is paused returns after the batch that it is at, and is begun again where it was', () => {
+    const { region, order, kernel } = filled(threeBatches, (chunk) => {
       if (chunk === 1) pauseDrains(region);
     });
     const claimant = new Claimant(region, { kernel });
     expect(drain(claimant, 0)).toBe('paused');
     expect(drain(claimant, 0)).toBe('paused');
-    expect(order).toEqual([0, 1]);
+    expect(order).toEqual(upTo(64));
     resumeDrains(region);
     expect(drain(claimant, 0)).toBe('complete');
-    expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(order).toEqual(upTo(3 * 64));
   });
 
   it('that is paused and cancelled is cancelled', () => {

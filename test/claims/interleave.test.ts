@@ -84,8 +84,10 @@ class Run {
     const choice = this.#below(policies[this.#policy].grow ? 4 : 3);
     if (choice === 0) faults.fault(pfn, 0);
     else if (choice === 1) faults.fault(pfn, this.#random() < 0.9 ? 9 : 18);
-    else if (choice === 2) claimant.tryInitialize(range, this.#below(range.chunks), 'chunksByDrain');
-    else {
+    else if (choice === 2) {
+      const first = this.#below(range.chunks);
+      claimant.initialize(range, first, Math.min(range.chunks, first + 1 + this.#below(4)), 'chunksByDrain');
+    } else {
       const run = policies.boot.grow?.(faults, this.region, range.nid, 1 + this.#below(900));
       if (run) {
         expect(faults.isInitialized(run.startPfn, run.endPfn)).toBe(true);

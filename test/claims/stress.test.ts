@@ -59,7 +59,7 @@ describe.each([false, true])('a thread that dies in the middle of a chunk (by it
     const random = seededRandom(7);
     for (let round = 0; round < 5; round++) {
       const region = smallRegion(memory);
-      const afterChunks = 1 + Math.floor(random() * 50);
+      const afterChunks = 1 + Math.floor(random() * 200);
       const crew = new Crew(region, [{ kind: 'stop-in-chunk', afterChunks, exit }], round);
       crew.begin();
       await crew.standstill();

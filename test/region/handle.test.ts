@@ -22,9 +22,9 @@ describe('a handle', () => {
     port1.postMessage(handle);
     const attached = Region.attach((receiveMessageOnPort(port2) as { message: RegionHandle }).message);
     port1.close();
-    attached.control[attached.word.pause] = 1;
+    attached.control[attached.word.orders] = 1;
     firstRange(attached).words[159 * 16 - 1] = 77;
-    expect(region.control[region.word.pause]).toBe(1);
+    expect(region.control[region.word.orders]).toBe(1);
     expect(firstRange(region).words[159 * 16 - 1]).toBe(77);
   });
 

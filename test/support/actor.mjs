@@ -16,11 +16,14 @@ const kernel = {
   ...jsKernel,
   fill(words, at, count, pattern, index) {
     const range = region.ranges.find((candidate) => candidate.pattern === pattern);
-    const chunk = range.firstChunk + Math.floor((range.startPfn + index - range.basePfn) / range.chunkPages);
-    Atomics.add(counts, chunk, 1);
-    written++;
-    if (role.kind === 'stop-in-chunk' && written === role.afterChunks) {
-      // half of the chunk is written, then the thread stands still until it is terminated
+    const chunkOf = (page) => Math.floor((range.startPfn + page - range.basePfn) / range.chunkPages);
+    const before = written;
+    for (let chunk = chunkOf(index); chunk <= chunkOf(index + count - 1); chunk++) {
+      Atomics.add(counts, range.firstChunk + chunk, 1);
+      written++;
+    }
+    if (role.kind === 'stop-in-chunk' && before < role.afterChunks && written >= role.afterChunks) {
+      // half of the batch is written, then the thread stands still until it is terminated
       jsKernel.fill(words, at, count >> 1, pattern, index);
       Atomics.store(gate, 1, 1);
       Atomics.notify(gate, 1);

@@ -31,6 +31,14 @@ export function smallRegion(memory: MemoryExtent[], policy: PolicyName = 'hotplu
   );
 }
 
+/** Numbers of the chunks that so many descriptors meet, from number `index` of the range on. */
+export function chunksMet(range: Region['ranges'][number], index: number, count: number): number[] {
+  const leadPages = range.startPfn - range.basePfn;
+  const first = Math.floor((leadPages + index) / range.chunkPages);
+  const last = Math.floor((leadPages + index + count - 1) / range.chunkPages);
+  return Array.from({ length: last - first + 1 }, (_, i) => range.firstChunk + first + i);
+}
+
 /** A kernel that counts how often each chunk of a region was written. */
 export function countingKernel(
   region: Region,
@@ -42,9 +50,10 @@ export function countingKernel(
     fill(words, at, count, pattern, index) {
       const range = region.ranges.find((candidate) => candidate.pattern === pattern);
       if (!range) throw new Error('a pattern that no range has');
-      const chunk = range.firstChunk + Math.floor((range.startPfn + index - range.basePfn) / range.chunkPages);
-      Atomics.add(counts, chunk, 1);
-      onFill(chunk);
+      for (const chunk of chunksMet(range, index, count)) {
+        Atomics.add(counts, chunk, 1);
+        onFill(chunk);
+      }
       return jsKernel.fill(words, at, count, pattern, index);
     },
   };
