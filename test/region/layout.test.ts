@@ -89,7 +89,7 @@ describe('the layout of a region', () => {
   prop.prop([anySizes])('gives every contended word a line of its own, inside its part', (sizes) => {
     const layout = regionLayout(sizes);
     const bytes = contendedBytes(layout, sizes.length);
-    expect(new Set(bytes.map((byte) => Math.floor(byte / 62))).size).toBe(4 + 2 * sizes.length);
+    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(2 + 2 * sizes.length);
     expect(bytes.every((byte) => byte >= layout.control && byte < layout.owners)).toBe(true);
     for (const part of [layout.control, layout.rangeWords, layout.owners, layout.chunkWords]) expect(part % 64).toBe(0);
   });
