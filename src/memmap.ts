@@ -1,6 +1,6 @@
 /** The main path: open → plan → map → start → (fault | drain) → ready → close. */
 import { Background, type NodeThreads, threadsOf, type WorkerFailure } from './background.ts';
-import { type ChunkStateName, isInitialized, stateOf } from './claims/chunk-map.ts';
+import { type ChunkStateName, isInitialized } from './claims/chunk-map.ts';
 import { Claimant, closedError, type FaultOutcome } from './claims/claimant.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
 import {
@@ -208,13 +208,8 @@ export class Memmap implements AsyncDisposable {
   /** `active` while the background works, as Linux's memmap_state of 2018 would have said; `idle` when it does not. */
   get state(): 'active' | 'idle' {
     if (this.#background) return this.#readiness.outcome === 'pending' && this.#background.active ? 'active' : 'idle';
-    const { chunks } = this.#claimant;
-    if (isStopped(this.#region)) return 'idle';
-    for (let chunk = this.#region.chunks - 1; chunk >= 0; chunk--) {
-      const word = chunks.load(chunk);
-      if (!isInitialized(word) && stateOf(word) !== 'failed') return this.#readiness.isOrphaned ? 'idle' : 'active';
-    }
-    return 'idle';
+    if (isStopped(this.#region) || this.#claimant.allSettled()) return 'idle';
+    return this.#readiness.isOrphaned ? 'idle' : 'active';
   }
 
   /** What is initialized at this moment. */

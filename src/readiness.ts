@@ -1,6 +1,6 @@
 /** When everything is initialized: `ready`, what it rejects with, and waiting for it within limits. */
 import type { Background } from './background.ts';
-import { isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
+import { isInitialized, isSettled, payloadOf } from './claims/chunk-map.ts';
 import { type Claimant, chunkFailed } from './claims/claimant.ts';
 import { isClosed, isStopped, openerOf } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
@@ -90,21 +90,19 @@ export class Readiness {
    */
   async #allSettled(): Promise<void> {
     const { chunks, region } = this.#claimant;
-    let failed: VmemmapError | undefined;
-    for (const range of region.ranges.toReversed()) {
-      for (let chunk = range.chunks - 1; chunk >= 0; ) {
-        const number = range.firstChunk + chunk;
-        const word = chunks.load(number);
-        if (stateOf(word) === 'failed') failed = chunkFailed(range, chunk, payloadOf(word));
-        if (isInitialized(word) || stateOf(word) === 'failed') chunk--;
-        else if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
-        else if (this.isOrphaned) throw orphanedError();
-        else if (this.#background) await chunks.waitAsync(number, word, lookAroundMs);
-        // whoever attached has no workers that keep the process alive while it waits
-        else await this.#claimant.waitForChange(number, word, lookAroundMs);
-      }
+    for (let last = chunks.lastUnsettled(); last >= 0; last = chunks.lastUnsettled(last + 1)) {
+      const word = chunks.load(last);
+      if (isSettled(word)) continue;
+      if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
+      if (this.isOrphaned) throw orphanedError();
+      if (this.#background) await chunks.waitAsync(last, word, lookAroundMs);
+      // whoever attached has no workers that keep the process alive while it waits
+      else await this.#claimant.waitForChange(last, word, lookAroundMs);
     }
-    if (failed) throw failed;
+    const failed = chunks.firstFailed();
+    if (failed < 0) return;
+    const range = region.rangeOfChunk(failed);
+    throw chunkFailed(range, failed - range.firstChunk, payloadOf(chunks.load(failed)));
   }
 
   /** Whether this thread attached to a memmap whose opener, and with it its background, has died. */

@@ -55,6 +55,11 @@ export function isInitialized(word: number): boolean {
   return (word & stateMask & initializedBit) !== 0;
 }
 
+/** Whether nobody has anything to do with a chunk with this word any more: it is initialized, or has failed. */
+export function isSettled(word: number): boolean {
+  return isInitialized(word) || (word & stateMask) === chunkState.failed;
+}
+
 /** The owner tag of a CLAIMED word, or the errno of a FAILED one. */
 export function payloadOf(word: number): number {
   return word >>> stateBits;
@@ -90,19 +95,53 @@ export class ChunkMap {
     return Atomics.load(this.#words, this.#first + chunk);
   }
 
-  /** FREE → CLAIMED(tag). True when this call won the chunk. */
-  claim(chunk: number, tag: number): boolean {
-    // acquire: pairs with `release` and `abandon` of the one who had it before
-    return this.#swap(chunk, chunkState.free, claimedBy(tag));
+  /** Highest chunk below `end` that is neither initialized nor failed, or −1. */
+  lastUnsettled(end: number = this.chunks): number {
+    const words = this.#words;
+    let at = this.#first + end - 1;
+    // acquire: as in `load`, for whoever is told −1 takes everything for initialized
+    while (at >= this.#first && isSettled(Atomics.load(words, at))) at--;
+    return at - this.#first;
   }
 
-  /** CLAIMED(tag) → READY. The caller has written every descriptor of the chunk. */
-  publish(chunk: number, tag: number): void {
-    // release: pairs with `load`. The native kernel ends with a release fence of its own, since no language's model
-    // orders its plain stores before this Atomics operation.
-    const done = this.#swap(chunk, claimedBy(tag), chunkState.ready);
-    invariant(done, 'a chunk is published by its owner');
-    this.#wake(chunk);
+  /** Lowest chunk that has failed, or −1. */
+  firstFailed(): number {
+    const words = this.#words;
+    const end = this.#first + this.chunks;
+    for (let at = this.#first; at < end; at++) {
+      // relaxed would do: its descriptors mean nothing
+      if ((Atomics.load(words, at) & stateMask) === chunkState.failed) return at - this.#first;
+    }
+    return -1;
+  }
+
+  /**
+   * FREE → CLAIMED(tag) for chunk `first`, and for those behind it as long as they are free and lie before `end`.
+   * One loop, and so is `publish`: who drains comes here with cold caches, and runs code that was not compiled yet at first.
+   * @returns how many chunks this call won: those from `first` on.
+   */
+  claim(first: number, tag: number, end: number = first + 1): number {
+    const words = this.#words;
+    const claimed = claimedBy(tag);
+    let at = this.#first + first;
+    const endAt = this.#first + end;
+    // acquire: pairs with `release` and `abandon` of the one who had it before
+    while (at < endAt && Atomics.compareExchange(words, at, chunkState.free, claimed) === chunkState.free) at++;
+    return at - this.#first - first;
+  }
+
+  /** CLAIMED(tag) → READY for the chunks `[first, end)`. The caller has written every descriptor of them. */
+  publish(first: number, tag: number, end: number = first + 1): void {
+    const words = this.#words;
+    const claimed = claimedBy(tag);
+    for (let at = this.#first + first; at < this.#first + end; at++) {
+      // release: pairs with `load`. The native kernel ends with a release fence of its own, since no language's model
+      // orders its plain stores before this Atomics operation.
+      const before = Atomics.compareExchange(words, at, claimed, chunkState.ready);
+      invariant(before === claimed, 'a chunk is published by its owner');
+      // pairs with wait and waitAsync, as in #wake
+      Atomics.notify(words, at);
+    }
   }
 
   /** CLAIMED(tag) → FAILED(errno). */

@@ -76,50 +76,54 @@ export class Claimant {
    * @returns how many chunks this call took; 0 when `first` is not free, or the memmap was closed.
    */
   initialize(range: RegionRange, first: number, end: number, counter: OwnerCounter): number {
-    let next = first;
-    while (next < end && this.chunks.claim(range.firstChunk + next, this.tag)) next++;
-    if (next === first) return 0;
+    const firstNumber = range.firstChunk + first;
+    const count = this.chunks.claim(firstNumber, this.tag, range.firstChunk + end);
+    if (count === 0) return 0;
     if (isClosed(this.region)) {
       // Closed since we looked: its memory may be given back as soon as nobody holds a claim. The one who closes stores
-      // `closed` and then looks for claims, we claim and then look for `closed`: one of us sees the other.
-      this.#abandon(range, first, next);
+      // CLOSE and then looks for claims, we claim and then look for CLOSE: one of us sees the other.
+      this.#abandon(firstNumber, firstNumber + count);
       return 0;
     }
-    let settled = first;
+    let settled = 0;
     try {
-      const errno = this.#write(range, first, next);
-      // Where one of several could not be written, each is written by itself: the errno belongs to that one alone.
-      const isShared = errno !== 0 && next - first > 1;
-      while (settled < next) {
-        this.#publish(range.firstChunk + settled, isShared ? this.#write(range, settled, settled + 1) : errno, counter);
-        settled++;
+      const errno = this.#write(range, first, first + count);
+      if (errno === 0) {
+        settled = count;
+        this.#publish(firstNumber, count, counter);
+      }
+      while (settled < count) {
+        // Where one of several could not be written, each is written by itself: the errno belongs to that one alone.
+        const own = count === 1 ? errno : this.#write(range, first + settled, first + settled + 1);
+        const number = firstNumber + settled++;
+        if (own === 0) this.#publish(number, 1, counter);
+        else this.#fail(number, own);
       }
     } catch (error) {
-      this.#abandon(range, settled, next);
+      this.#abandon(firstNumber + settled, firstNumber + count);
       throw error;
     }
-    return next - first;
+    return count;
   }
 
   #write(range: RegionRange, first: number, end: number): number {
     return range.sumOverChunks(first, end, this.kernel.fill, true);
   }
 
-  /** Ends a claim: READY, or FAILED with the errno of writing the chunk. */
-  #publish(number: number, errno: number, counter: OwnerCounter): void {
-    // Counted before it is published: whoever sees all chunks ready also finds them all counted.
-    if (errno === 0) {
-      this.owners.count(this.#owner, counter);
-      this.seen[number] = 1;
-      this.chunks.publish(number, this.tag);
-    } else {
-      this.owners.count(this.#owner, 'chunksFailed');
-      this.chunks.fail(number, this.tag, errno);
-    }
+  #publish(first: number, count: number, counter: OwnerCounter): void {
+    // Counted before they are published: whoever sees all chunks ready also finds them all counted.
+    this.owners.count(this.#owner, counter, count);
+    this.seen.fill(1, first, first + count);
+    this.chunks.publish(first, this.tag, first + count);
   }
 
-  #abandon(range: RegionRange, first: number, end: number): void {
-    for (let chunk = first; chunk < end; chunk++) this.chunks.abandon(range.firstChunk + chunk, this.tag);
+  #fail(chunk: number, errno: number): void {
+    this.owners.count(this.#owner, 'chunksFailed');
+    this.chunks.fail(chunk, this.tag, errno);
+  }
+
+  #abandon(first: number, end: number): void {
+    for (let chunk = first; chunk < end; chunk++) this.chunks.abandon(chunk, this.tag);
   }
 
   /**
@@ -141,11 +145,7 @@ export class Claimant {
 
   /** Whether every chunk is initialized or has failed. */
   allSettled(): boolean {
-    for (let chunk = this.chunks.chunks - 1; chunk >= 0; chunk--) {
-      const word = this.chunks.load(chunk);
-      if (!isInitialized(word) && stateOf(word) !== 'failed') return false;
-    }
-    return true;
+    return this.chunks.lastUnsettled() < 0;
   }
 
   /** Forgets what was initialized: its memory has been given back. */

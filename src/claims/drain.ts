@@ -1,7 +1,7 @@
 /** The drain: what a background worker does until nothing is left. */
 import { chunksOfRun, firstChunkOfRun } from '../physical/geometry.ts';
 import type { RegionRange } from '../region/region.ts';
-import { isInitialized, payloadOf, stateOf } from './chunk-map.ts';
+import { isSettled, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
 import { order, ordersOf } from './orders.ts';
 
@@ -165,7 +165,7 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
     const number = range.firstChunk + chunk;
     for (;;) {
       const word = claimant.chunks.load(number);
-      if (isInitialized(word) || stateOf(word) === 'failed') break;
+      if (isSettled(word)) break;
       const order = orderOf(claimant);
       if (order !== undefined) return order;
       if (stateOf(word) === 'free') {

@@ -1,7 +1,7 @@
 /** A region in memory: the buffers of one memmap, made once by its opener and attached to from any thread by a handle. */
 import { descriptorWords } from '../descriptor/layout.ts';
 import type { Pattern } from '../descriptor/pattern.ts';
-import { VmemmapError } from '../errors.ts';
+import { invariant, VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
 import {
   batchChunksOf,
@@ -272,6 +272,13 @@ export class Region {
         addon?.unmapHugePages(new Uint32Array(buffer, byteOffset, lengthBytes / 4), backing.pageSize);
       } else if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
     }
+  }
+
+  /** The range of a chunk, by its number among all chunks. */
+  rangeOfChunk(chunk: number): RegionRange {
+    const range = this.ranges.findLast(({ firstChunk }) => firstChunk <= chunk);
+    invariant(range !== undefined, 'every chunk belongs to a range');
+    return range;
   }
 
   /** The range that holds `pfn`, or undefined in a hole. */

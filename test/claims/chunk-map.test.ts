@@ -43,7 +43,7 @@ describe('edges', () => {
 
   it('FREE → CLAIMED carries the tag, up to the largest', () => {
     const map = freshMap();
-    expect(map.claim(chunk, theirs)).toBe(true);
+    expect(map.claim(chunk, theirs)).toBe(1);
     expect(read(map)).toEqual(['claimed', theirs]);
   });
 
@@ -94,12 +94,43 @@ describe('edges', () => {
   });
 });
 
+describe('a row of chunks', () => {
+  const states = (map: ChunkMap): string[] => Array.from({ length: 8 }, (_, number) => stateOf(map.load(number)));
+
+  it('is claimed up to the first that is not free, and before its end', () => {
+    const map = inState.ready();
+    expect(map.claim(0, mine, 8)).toBe(3);
+    expect(map.claim(4, mine, 6)).toBe(2);
+    expect(map.claim(3, mine, 8)).toBe(0);
+    expect(states(map)).toEqual(['claimed', 'claimed', 'claimed', 'ready', 'claimed', 'claimed', 'free', 'free']);
+  });
+
+  it('is published up to its end, and wakes those who wait for any of it', async () => {
+    const map = freshMap();
+    map.claim(0, mine, 4);
+    const woken = [0, 2].map((number) => map.waitAsync(number, map.load(number), 60_000));
+    const keepAlive = setTimeout(() => {}, 60_000);
+    map.publish(0, mine, 3);
+    expect(await Promise.all(woken)).toEqual(['ok', 'ok']);
+    clearTimeout(keepAlive);
+    expect(states(map)).toEqual(['ready', 'ready', 'ready', 'claimed', 'free', 'free', 'free', 'free']);
+  });
+
+  it('of which one is not its own breaks an invariant when it is published', () => {
+    const map = freshMap();
+    map.claim(0, mine, 2);
+    map.claim(2, theirs);
+    expect(() => map.publish(0, mine, 4)).toThrow('broken invariant');
+    expect(states(map).slice(0, 4)).toEqual(['ready', 'ready', 'claimed', 'free']);
+  });
+});
+
 describe('what is not an edge changes nothing', () => {
   for (const state of ['claimed', 'ready', 'failed'] as const) {
     it(`claim of a ${state} chunk fails`, () => {
       const map = inState[state]();
       const before = map.load(chunk);
-      expect(map.claim(chunk, theirs)).toBe(false);
+      expect(map.claim(chunk, theirs)).toBe(0);
       expect(map.load(chunk)).toBe(before);
     });
   }

@@ -71,9 +71,13 @@ export class ScriptedChunkMap extends ChunkMap {
     return new ScriptedChunkMap(region.control, region.layout.chunkWords / 4, region.chunks);
   }
 
-  override claim(chunk: number, tag: number): boolean {
-    this.beforeClaim?.(chunk);
-    return super.claim(chunk, tag);
+  override claim(first: number, tag: number, end: number = first + 1): number {
+    let chunk = first;
+    for (; chunk < end; chunk++) {
+      this.beforeClaim?.(chunk);
+      if (super.claim(chunk, tag) === 0) break;
+    }
+    return chunk - first;
   }
 
   override release(chunk: number, word: number): boolean {
@@ -81,9 +85,11 @@ export class ScriptedChunkMap extends ChunkMap {
     return super.release(chunk, word);
   }
 
-  override publish(chunk: number, tag: number): void {
-    this.beforePublish?.(chunk);
-    super.publish(chunk, tag);
+  override publish(first: number, tag: number, end: number = first + 1): void {
+    for (let chunk = first; chunk < end; chunk++) {
+      this.beforePublish?.(chunk);
+      super.publish(chunk, tag);
+    }
   }
 
   override wait(chunk: number, word: number, ms: number): boolean {
