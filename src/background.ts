@@ -102,9 +102,19 @@ export class Background {
     this.threads = this.#nodes.reduce((sum, { pool }) => sum + pool.threads, 0);
   }
 
-  /** Whether a drain is at work, or paused. */
+  /** Whether threads are up that have nothing to do, on every node. */
+  get isReady(): boolean {
+    return this.#nodes.every(({ pool }) => pool.isIdle);
+  }
+
+  /** Whether it has been started once. */
+  get hasStarted(): boolean {
+    return this.#drains.length > 0;
+  }
+
+  /** Whether a drain is at work, or paused, or soon will be for the first time. */
   get active(): boolean {
-    return this.#drains.some(({ running }) => running);
+    return this.hasStarted ? this.#drains.some(({ running }) => running) : this.threads > 0;
   }
 
   /**
@@ -125,7 +135,7 @@ export class Background {
     );
     // first one thread of each node, then the second ones: no node waits for all the threads of another
     this.#drains = drains.sort((a, b) => a.index - b.index).map(({ drain }) => drain);
-    if (this.#nodes.every(({ pool }) => pool.isIdle)) for (const drain of this.#drains) drain.begin();
+    if (this.isReady) for (const drain of this.#drains) drain.begin();
     else this.#beginning = this.#beginInTurns(this.#drains);
     return this.#firstDone(this.#drains.map(({ done }) => done));
   }
@@ -209,7 +219,7 @@ export class Background {
     if (this.threads === 0) return undefined;
     // read by one thread before another is up
     const isSmall = openerSettings.turnMs > 0 && this.#claimant.region.pages <= openerSettings.pagesMax;
-    if (isSmall && !this.active && !this.#nodes.every(({ pool }) => pool.isIdle)) return undefined;
+    if (isSmall && !this.active && !this.isReady) return undefined;
     const verifying = this.#verify();
     this.#verifying = Promise.allSettled([this.#verifying, verifying]);
     return verifying;

@@ -122,7 +122,7 @@ export class Memmap implements AsyncDisposable {
   #start(signal: AbortSignal | undefined): void {
     setOpener(this.#region, this.#claimant.tag);
     // without threads there is nothing to start, and nothing to wait for until somebody asks
-    if (this.#background?.threads) this.#readiness.begin();
+    if (this.#background?.threads) this.#readiness.beginSoon();
     if (!signal) return;
     const cancel = (): void => this.cancel();
     signal.addEventListener('abort', cancel, { once: true });

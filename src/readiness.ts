@@ -48,6 +48,15 @@ export class Readiness {
     return this.#ready ?? this.begin();
   }
 
+  /**
+   * Begins soon: at once where threads wait for work, else in the next turn of the event loop. Threads that are to be made
+   * do not start sooner for half a millisecond of preparations, but whoever faults right after `open` would wait for it.
+   */
+  beginSoon(): void {
+    if (this.#background?.isReady) this.begin();
+    else setImmediate(() => this.#ready ?? (this.#closing || this.begin()));
+  }
+
   /** Starts the drains, and tells `ready` by whatever comes first: all is done, or the background ended without. */
   begin(): Promise<void> {
     this.outcome = 'pending';
@@ -78,7 +87,7 @@ export class Readiness {
   async #drained(background: Background): Promise<void> {
     // after a retry: the drains of before have nothing to do any more, but may not have told so yet
     // (not awaited at the first start: threads are to be on their way when open returns, whatever its caller does next)
-    if (background.active) await background.ended();
+    if (background.hasStarted) await background.ended();
     const outcome = await background.start();
     if (outcome === 'cancelled') throw this.#stopError();
     await this.#allSettled();

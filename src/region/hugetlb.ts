@@ -1,5 +1,5 @@
 /** Reserved huge pages (hugetlb): which pools the kernel has, whether they hold enough, and the command that fills them. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { VmemmapError } from '../errors.ts';
 import { addonState } from '../native.ts';
 
@@ -29,10 +29,20 @@ export function readHugetlbPools(path: string = poolsPath): HugetlbPool[] {
     .filter((kib) => kib !== undefined)
     .map((kib) => {
       const read = (name: string): number => Number(readFileSync(`${path}/hugepages-${kib}kB/${name}`, 'utf8'));
-      const surplusPages = Math.max(0, read('nr_overcommit_hugepages') - read('surplus_hugepages'));
-      // resv_hugepages: promised to somebody who has not touched them yet
-      const freePages = Math.max(0, read('free_hugepages') - read('resv_hugepages'));
-      return { pageSizeBytes: Number(kib) * 1024, freePages, surplusPages, pages: read('nr_hugepages') };
+      // read when they are asked for: most often the free pages of one pool are enough, and whoever opens waits meanwhile
+      return {
+        pageSizeBytes: Number(kib) * 1024,
+        get freePages() {
+          // resv_hugepages: promised to somebody who has not touched them yet
+          return Math.max(0, read('free_hugepages') - read('resv_hugepages'));
+        },
+        get surplusPages() {
+          return Math.max(0, read('nr_overcommit_hugepages') - read('surplus_hugepages'));
+        },
+        get pages() {
+          return read('nr_hugepages');
+        },
+      };
     })
     .sort((a, b) => a.pageSizeBytes - b.pageSizeBytes);
 }
@@ -72,11 +82,12 @@ export function isHugetlbLimited(pageSizeBytes: number, procRoot = '/proc', cgro
 }
 
 function isLimit(path: string): boolean {
+  if (!existsSync(path)) return false; // the controller is not on at this level
   try {
     const text = readFileSync(path, 'utf8').trim();
     return text !== 'max' && Number(text) < noLimitBytes;
   } catch {
-    return false; // the controller is not there, or not on at this level
+    return false; // the group has gone meanwhile
   }
 }
 
@@ -103,7 +114,9 @@ export function chooseHugetlb(
   }
   const fits = pools.findLast((pool) => {
     const filled = pool === smallest || sizesBytes.every((sizeBytes) => sizeBytes * 2 >= pool.pageSizeBytes);
-    return filled && pagesNeeded(sizesBytes, pool.pageSizeBytes) <= pool.freePages + pool.surplusPages;
+    if (!filled) return false;
+    const lacking = pagesNeeded(sizesBytes, pool.pageSizeBytes) - pool.freePages;
+    return lacking <= 0 || lacking <= pool.surplusPages;
   });
   if (fits) return fits;
   throw refuseHugetlb(smallest, pagesNeeded(sizesBytes, smallest.pageSizeBytes));
