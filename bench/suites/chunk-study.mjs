@@ -1,4 +1,5 @@
 /** The study behind the default chunk: what a fault costs under load, and what everything costs, by the size of a chunk. */
+import { hugePagesFor } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, percentile, trial } from '../support/trial.mjs';
 import { latencies } from './fault-latency.mjs';
@@ -10,9 +11,10 @@ export function run({ tiny, trials, threads }) {
   const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['1 TiB', 2 ** 34];
   const [smallSize, smallBytes] = tiny ? ['1 GiB', 2 ** 24] : ['256 GiB', 2 ** 32];
   const chunks = tiny ? [512, 32_768] : [512, 2048, 4096, 8192, 32_768, 131_072, '1/1024'];
-  const subjects = ['huge', 'shared'].flatMap((backing) =>
+  const memory = hugePagesFor(bytes);
+  const subjects = [memory.backing, 'shared'].flatMap((backing) =>
     chunks.map((chunkPages) => {
-      const [topology, warm] = backing === 'huge' ? [size, bytes] : [smallSize, smallBytes];
+      const [topology, warm] = backing === 'shared' ? [smallSize, smallBytes] : [size, bytes];
       const options = { topology: `1x${topology.replace(' ', '')}:pmem`, threadsPerNode: threads, chunkPages, backing };
       const run = () => {
         return trial('support/open-trial.mjs', {
@@ -29,9 +31,9 @@ export function run({ tiny, trials, threads }) {
   return subjects.flatMap(([name, { backing, size: of }]) => {
     const [{ chunkPages, pageSize, storePath }] = results[name];
     const { missed } = latencies(results[name]);
-    const what = `${of} of pmem, a fault a millisecond at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready`;
-    const point = { chunkPages, backing, isRange: name.endsWith('1/1024') };
-    const label = `${backing} pages, chunks of ${chunkPages}${point.isRange ? ' (1/1024)' : ''}`;
+    const what = `${of} of pmem, a fault a millisecond at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready${backing === 'shared' ? '' : memory.note}`;
+    const point = { chunkPages, backing: backing === 'shared' ? 'shared' : 'huge', isRange: name.endsWith('1/1024') };
+    const label = `${point.backing === 'shared' ? 'small' : 'huge'} pages, chunks of ${chunkPages}${point.isRange ? ' (1/1024)' : ''}`;
     return [
       ...[
         ['p50', 0.5],

@@ -1,4 +1,5 @@
 /** Latency of faults at random pfns while the background works at full load, and what they cost the background. */
+import { hugePagesFor } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, percentile, sorted, trial } from '../support/trial.mjs';
 
@@ -26,11 +27,13 @@ export function latencies(trials) {
 /** @param {{ tiny: boolean, trials: number, threads: number }} settings */
 export function run({ tiny, trials, threads }) {
   const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['1 TiB', 2 ** 34];
+  const { backing, note } = hugePagesFor(bytes);
   let seed = 1;
   const open = (faultEveryMs, chunkPages) => () => {
     const options = {
       topology: `1x${size.replace(' ', '')}:pmem`,
       threadsPerNode: threads,
+      backing,
       ...(chunkPages && { chunkPages }),
     };
     return trial('support/open-trial.mjs', { options, warmBytes: bytes, faultEveryMs, seed: seed++ });
@@ -40,7 +43,7 @@ export function run({ tiny, trials, threads }) {
   const theirs = latencies(results.original);
   const [{ pageSize, storePath, chunkPages }] = results.faults;
   const what = (count) =>
-    `${size} of pmem, ${count} faults of order 0 at random pfns, one a millisecond, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}`;
+    `${size} of pmem, ${count} faults of order 0 at random pfns, one a millisecond, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}${note}`;
   const figures = (name, mine, peers) =>
     shares.map(([share, value]) =>
       record({
@@ -56,7 +59,7 @@ export function run({ tiny, trials, threads }) {
   const rounds = tiny ? 4 : 20;
   const again = interleave(trials, {
     all: () => {
-      const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads };
+      const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing };
       return trial('support/open-trial.mjs', {
         options,
         warmBytes: bytes,

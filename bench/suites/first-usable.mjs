@@ -1,4 +1,5 @@
 /** How long until one can work: open, and one fault at a random pfn, beside waiting for everything. */
+import { hugePagesFor } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, trial } from '../support/trial.mjs';
 
@@ -8,6 +9,7 @@ export const title = 'Time to the first usable page';
 export function run({ tiny, trials, threads }) {
   const sizes = tiny ? ['1 GiB'] : ['1 GiB', '16 GiB', '64 GiB', '256 GiB', '1 TiB'];
   const bytes = tiny ? 2 ** 24 : 2 ** 34;
+  const { backing, note } = hugePagesFor(bytes);
   const open = (options) => () => {
     return trial('support/open-trial.mjs', {
       options,
@@ -18,12 +20,15 @@ export function run({ tiny, trials, threads }) {
   const results = interleave(
     trials,
     Object.fromEntries(
-      sizes.map((size) => [size, open({ topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads })]),
+      sizes.map((size) => [
+        size,
+        open({ topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing }),
+      ]),
     ),
   );
   return sizes.flatMap((size) => {
     const [{ pageSize, storePath, chunkPages }] = results[size];
-    const what = `${size} of pmem, fresh process, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}`;
+    const what = `${size} of pmem, fresh process, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}${note}`;
     const of = (key) => results[size].map((result) => result[key]);
     return [
       record({

@@ -1,4 +1,5 @@
 /** Memory beyond the descriptors: the control buffer, and what the process and its threads take. */
+import { releaseHugePages } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, trial } from '../support/trial.mjs';
 
@@ -6,6 +7,7 @@ export const title = 'Memory beyond the descriptors';
 
 /** @param {{ tiny: boolean, trials: number, threads: number }} settings */
 export function run({ tiny, trials, threads }) {
+  releaseHugePages();
   const sizes = tiny ? ['1GiB'] : ['1GiB', '64GiB', '256GiB'];
   const results = interleave(
     Math.min(trials, 3),

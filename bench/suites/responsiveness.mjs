@@ -1,4 +1,5 @@
 /** How responsive a service stays while its table is initialized: the same load on a table that is ready is the peer. */
+import { releaseHugePages } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, trial } from '../support/trial.mjs';
 
@@ -6,6 +7,7 @@ export const title = 'Responsiveness of a service while its table is initialized
 
 /** @param {{ tiny: boolean, trials: number }} settings */
 export function run({ tiny, trials }) {
+  releaseHugePages();
   const slots = tiny ? 2 ** 18 : 2 ** 26;
   const serve = (isReady) => () => {
     return trial('support/responsiveness-trial.mjs', { slots, isReady, ms: tiny ? 20 : 1000 });

@@ -1,4 +1,5 @@
 /** First touch by size and by number of threads, beside the roofline. */
+import { hugePagesFor } from '../support/memory.mjs';
 import { gbPerSecond, record } from '../support/record.mjs';
 import { interleave, rooflineTrial, trial } from '../support/trial.mjs';
 
@@ -18,15 +19,16 @@ export function run({ tiny, trials, threads }) {
       ];
   const [threadSize, threadPages] = tiny ? ['1 GiB', 2 ** 18] : ['256 GiB', 2 ** 26];
   const counts = tiny ? [1, 2] : [...new Set([1, 2, threads, threads * 2])];
+  const memory = hugePagesFor(sizes.at(-1)[1] * 64);
   const pair = (size, pages, count) => {
     const bytes = pages * 64;
-    const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: count };
+    const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: count, backing: memory.backing };
     const results = interleave(trials, {
       ours: () => {
         return trial('support/open-trial.mjs', { options, warmBytes: bytes });
       },
       roofline: () => {
-        return rooflineTrial({ bytes, threads: count, stores: 'plain', again: 0, warm: 1 });
+        return rooflineTrial({ bytes, threads: count, stores: 'plain', pages: memory.pages, again: 0, warm: 1 });
       },
     });
     const [{ pageSize, storePath }] = results.ours;
@@ -35,7 +37,7 @@ export function run({ tiny, trials, threads }) {
       ours: results.ours.map(({ readyMs }) => gbPerSecond(bytes, readyMs)),
       peer: 'C++ roofline',
       peerValues: results.roofline.map(({ firstMs }) => gbPerSecond(bytes, firstMs)),
-      what: `${size} of pmem, first touch, open to ready, ${count} threads, ${pageSize} B pages, ${storePath}`,
+      what: `${size} of pmem, first touch, open to ready, ${count} threads, ${pageSize} B pages, ${storePath}${memory.note}`,
     };
   };
   return [

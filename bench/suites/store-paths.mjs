@@ -1,4 +1,5 @@
 /** Every store path that this processor has, on fresh and on touched memory, beside the one that is chosen for it. */
+import { releaseHugePages } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
 import { interleave, trial } from '../support/trial.mjs';
 
@@ -6,6 +7,7 @@ export const title = 'Store paths, one thread';
 
 /** @param {{ tiny: boolean, trials: number }} settings */
 export function run({ tiny, trials }) {
+  releaseHugePages();
   const descriptors = tiny ? 2 ** 18 : 2 ** 23;
   const [first] = interleave(trials, {
     all: () => {

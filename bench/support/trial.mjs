@@ -25,7 +25,7 @@ export function trial(script, settings, env = {}) {
 
 /**
  * Runs the C++ peer.
- * @param {{ bytes: number, threads: number, pages?: 'huge' | 'small', pattern?: 'device' | 'ram', stores?: 'plain' | 'both', again?: number, warm?: 0 | 1 }} settings
+ * @param {{ bytes: number, threads: number, pages?: 'huge' | 'hugetlb' | 'small', pattern?: 'device' | 'ram', stores?: 'plain' | 'both', again?: number, warm?: 0 | 1 }} settings
  * @returns {{ firstMs: number, againMs: number }}
  */
 export function rooflineTrial(settings) {
@@ -35,12 +35,14 @@ export function rooflineTrial(settings) {
 }
 
 /**
- * Touches so much memory and gives it back, by the trial's own process right before its clock starts: a hypervisor that has
- * taken free memory away, which it does within seconds, brings it back at a tenth of the speed.
+ * Touches so much memory and gives it back, by the trial's own process right before its clock starts, as the roofline does with
+ * `warm`: a hypervisor that has taken free memory away, which it does within seconds, brings it back at a tenth of the speed,
+ * and one that has seen a processor idle may give it half a core.
  * @param {number} bytes
+ * @param {'huge' | 'hugetlb'} [pages]
  */
-export function warmUp(bytes) {
-  rooflineTrial({ bytes, threads: 2, stores: 'plain', again: 0 });
+export function warmUp(bytes, pages = 'huge') {
+  rooflineTrial({ bytes, threads: 2, stores: 'plain', pages, again: 0 });
 }
 
 /**
