@@ -7,8 +7,8 @@ import { profiles } from '../../dist/src/descriptor/profiles.js';
 import { lanesIn, referenceLanes } from '../support/reference.js';
 
 const untouched = 0xdead_beef;
-/** Blocks of 64 descriptors are the kernel's own unit: lengths on both sides of one and two of them. */
-const lengths = [0, 1, 63, 64, 65, 129];
+/** Blocks of 64 and 128 descriptors are the kernel's own units: lengths on both sides of one and two of them. */
+const lengths = [0, 1, 63, 64, 65, 127, 128, 129, 257];
 
 const node1 = { startPfn: 0, endPfn: 512, nid: 1 };
 const ram = pagePattern(profiles['linux-6.1'], { ...node1, zone: 2, kind: 'ram' });
@@ -40,9 +40,13 @@ const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const step = fc
   .tuple(fc.integer({ min: 0, max: 2 ** 24 }), fc.integer({ min: 0, max: 2 ** 24 }))
   .map(([low, high]) => (BigInt(high) << 32n) | BigInt(low));
+/** Lanes about which a double and a 64-bit integer part: the denormal border, and where doubles stop being exact. */
+const nearBorder = fc
+  .tuple(fc.constantFrom(2n ** 32n, 2n ** 52n, 2n ** 53n, 2n ** 63n), fc.bigInt({ min: -20_000n, max: 20_000n }))
+  .map(([border, distance]) => border + distance);
 const lanesOf8 = (lane: fc.Arbitrary<bigint>): fc.Arbitrary<bigint[]> => fc.array(lane, { minLength: 8, maxLength: 8 });
 const anyPattern = fc
-  .tuple(lanesOf8(u64), lanesOf8(fc.oneof({ arbitrary: fc.constant(0n), weight: 3 }, step)))
+  .tuple(lanesOf8(fc.oneof(u64, nearBorder)), lanesOf8(fc.oneof({ arbitrary: fc.constant(0n), weight: 3 }, step)))
   .map(([lanes, steps]) => patternOf(lanes, steps));
 const anyIndex = fc.integer({ min: 0, max: 2 ** 28 - 200 });
 
@@ -77,6 +81,18 @@ describe('the JavaScript kernel', () => {
     expect(lanesIn(words, 32 + 16).slice(0, 2)).toEqual([0n, 0x0000_0000_ffff_ffffn]);
   });
 
+  it.each([2n ** 52n, 2n ** 53n])('steps a lane over %i exactly', (border) => {
+    const lanes = Array.from({ length: 8 }, (_, lane) => border - 64n * 100n - BigInt(lane));
+    expectFilled(
+      patternOf(
+        lanes,
+        lanes.map((_, lane) => 64n + BigInt(lane)),
+      ),
+      200,
+      0,
+    );
+  });
+
   it('is exact for the largest step at the last descriptor of a range', () => {
     const largest = ((2n ** 24n) << 32n) | (2n ** 24n);
     const full = Array.from({ length: 8 }, () => 2n ** 64n - 1n);
@@ -90,7 +106,7 @@ describe('the JavaScript kernel', () => {
     );
   });
 
-  prop.prop([anyPattern, anyIndex, fc.integer({ min: 0, max: 140 })])(
+  prop.prop([anyPattern, anyIndex, fc.integer({ min: 0, max: 300 })])(
     'writes what the reference says, for any pattern, index and length',
     (pattern, index, count) => expectFilled(pattern, count, index),
   );
