@@ -2,10 +2,12 @@
 // addon, without JavaScript, claims or anybody who could fault: what vmemmap is measured against.
 //
 //     roofline --bytes N --threads N [--pages huge|small|hugetlb] [--pattern device|ram] [--stores plain|both]
-//              [--again ROUNDS] [--warm 1]
+//              [--again ROUNDS] [--warm 1] [--on-demand first|again]
 //
 // Prints one JSON object: milliseconds of the first touch, and of writing the same memory again (median), the better
 // one of plain and non-temporal stores. A time begins before the threads are made and ends when they are joined.
+// On demand it does a round, and prints its milliseconds, for every line that it reads: rounds of several programs can
+// alternate then.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -42,6 +44,7 @@ struct Settings {
   unsigned again = 5;
   bool warm = false;
   bool plain_only = false;
+  enum class OnDemand { kNo, kFirst, kAgain } on_demand = OnDemand::kNo;
 };
 
 [[noreturn]] void fail(const std::string& text) {
@@ -69,6 +72,9 @@ Settings parse(int argc, char** argv) {
       settings.plain_only = value == "plain";
     } else if (name == "--again") {
       settings.again = static_cast<unsigned>(number);
+    } else if (name == "--on-demand") {
+      using OnDemand = Settings::OnDemand;
+      settings.on_demand = value == "first" ? OnDemand::kFirst : OnDemand::kAgain;
     } else if (name == "--warm") {
       settings.warm = number != 0;
     } else {
@@ -156,6 +162,35 @@ std::byte* map(const Settings& settings) {
   return start;
 }
 
+void choose(Pass& pass, StoreKind kind) {
+  const auto paths = vmemmap::store_paths();
+  pass.path = &*std::find_if(paths.begin(), paths.end(), [&](const StorePath& path) { return path.kind == kind; });
+}
+
+// A round for every line of standard input. First touch is by plain stores, which are the best for it.
+void serve(Pass& pass, const Settings& settings, const std::vector<unsigned>& cpus) {
+  choose(pass, StoreKind::kPlain);
+  const bool is_first = settings.on_demand == Settings::OnDemand::kFirst;
+  pass.populate = settings.pages == Settings::Pages::kSmall;
+  run(pass, settings, cpus);
+  for (int byte = std::getchar(); byte != EOF; byte = std::getchar()) {
+    if (byte != '\n') continue;
+    double ms = 0;
+    if (is_first) {
+      madvise(pass.start, settings.bytes, MADV_DONTNEED);
+      ms = run(pass, settings, cpus);
+    } else {
+      pass.populate = false;
+      choose(pass, StoreKind::kPlain);
+      ms = run(pass, settings, cpus);
+      choose(pass, StoreKind::kNonTemporal);
+      ms = std::min(ms, run(pass, settings, cpus));
+    }
+    std::printf("{\"ms\":%.3f}\n", ms);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -172,11 +207,14 @@ int main(int argc, char** argv) {
     pass.lanes = {0x17ffffc0000000, 8, 8, 0, 0, 0, 0x1ffffffff, 0};
     pass.step = {0, 64, 64};
   }
+  if (settings.on_demand != Settings::OnDemand::kNo) {
+    serve(pass, settings, cpus);
+    return 0;
+  }
   std::map<std::string, std::pair<double, double>> figures;
   for (const StoreKind kind : {StoreKind::kPlain, StoreKind::kNonTemporal}) {
     if (settings.plain_only && kind != StoreKind::kPlain) continue;
-    const auto paths = vmemmap::store_paths();
-    pass.path = &*std::find_if(paths.begin(), paths.end(), [&](const StorePath& path) { return path.kind == kind; });
+    choose(pass, kind);
     pass.populate = settings.pages == Settings::Pages::kSmall;
     // Memory that a hypervisor has not backed yet takes its first touch many times as long, whoever touches it.
     if (settings.warm) run(pass, settings, cpus);

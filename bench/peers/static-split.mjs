@@ -3,6 +3,7 @@
  * the records; done when all have told so. Starting the threads counts, as it does for ours.
  */
 
+import { createInterface } from 'node:readline';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { warmUp } from '../support/trial.mjs';
 
@@ -11,9 +12,9 @@ function initialize(words, template) {
 }
 
 if (isMainThread) {
-  const { pages, threads, warmBytes } = JSON.parse(process.argv[2] ?? '{}');
+  const { pages, threads, warmBytes, onDemand = false } = JSON.parse(process.argv[2] ?? '{}');
   const template = Uint32Array.from([0xc0001000, 0x6007fff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xffffffff, 1, 0, 0]);
-  warmUp(warmBytes);
+  if (!onDemand) warmUp(warmBytes);
   const startMs = performance.now();
   const buffer = new SharedArrayBuffer(pages * 64);
   const workers = Array.from({ length: threads }, (_, index) => {
@@ -24,11 +25,15 @@ if (isMainThread) {
   const round = () => Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
   await round();
   const firstMs = performance.now() - startMs;
-  const againStartMs = performance.now();
-  const again = round();
-  for (const worker of workers) worker.postMessage('again');
-  await again;
-  process.stdout.write(JSON.stringify({ firstMs, againMs: performance.now() - againStartMs }));
+  if (onDemand) {
+    for await (const _ of createInterface({ input: process.stdin })) {
+      const startMs = performance.now();
+      const again = round();
+      for (const worker of workers) worker.postMessage('again');
+      await again;
+      process.stdout.write(`${JSON.stringify({ ms: performance.now() - startMs })}\n`);
+    }
+  } else process.stdout.write(JSON.stringify({ firstMs }));
   process.exit();
 } else {
   const { buffer, template, first, end } = workerData;

@@ -1,7 +1,7 @@
 /** First touch: from the call of open until every descriptor is initialized, on memory that nobody has touched. */
 import { hugePagesFor, releaseHugePages } from '../support/memory.mjs';
 import { gbPerSecond, record } from '../support/record.mjs';
-import { interleave, rooflineTrial, trial } from '../support/trial.mjs';
+import { alternate, interleave, rooflineTrial, Subject, trial } from '../support/trial.mjs';
 
 export const title = 'First touch';
 
@@ -10,74 +10,94 @@ export const title = 'First touch';
  * had a memmap before has them. Both are told.
  * @param {{ tiny: boolean, trials: number, threads: number }} settings
  */
-export function run({ tiny, trials, threads }) {
-  releaseHugePages();
-  const beside = tiny ? [['1 GiB', 2 ** 18]] : [['256 GiB', 2 ** 26]];
+export async function run({ tiny, trials, threads }) {
+  const [size, pages] = tiny ? ['1 GiB', 2 ** 18] : ['256 GiB', 2 ** 26];
   const [largeSize, largePages] = tiny ? ['1 GiB', 2 ** 18] : ['1 TiB', 2 ** 28];
-  return [
-    ...beside.flatMap(([size, pages]) => besideNode(size, pages, threads, trials)),
-    ...besideRoofline(largeSize, largePages, threads, trials),
-  ];
+  releaseHugePages();
+  const ordinary = besideNode(subjectOf(size, pages, threads), trials);
+  const up = await withThreadsUp(subjectOf(size, pages, threads), trials, tiny ? 2 : 10);
+  const large = withThreadsStarting(subjectOf(largeSize, largePages, threads), trials);
+  return [...up, ...large, ...ordinary];
+}
+
+function subjectOf(size, pages, threads) {
+  return { size, pages, threads, bytes: pages * 64, topology: `1x${size.replace(' ', '')}:pmem` };
 }
 
 /** Ordinary memory, which the peers in JavaScript have. */
-function besideNode(size, pages, threads, trials) {
-  const bytes = pages * 64;
-  const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads };
+function besideNode(subject, trials) {
+  const { bytes, pages, threads, topology } = subject;
+  const options = { topology, threadsPerNode: threads };
   const results = interleave(trials, {
     ours: () => trial('support/open-trial.mjs', { options, warmBytes: bytes }),
-    threadsUp: () => trial('support/open-trial.mjs', { options, warmBytes: bytes, threadsUp: true }),
     roofline: () => rooflineTrial({ bytes, threads, stores: 'plain', again: 0, warm: 1 }),
     small: () => trial('support/open-trial.mjs', { options: { ...options, backing: 'shared' }, warmBytes: bytes }),
     rooflineSmall: () => rooflineTrial({ bytes, threads, stores: 'plain', pages: 'small', again: 0, warm: 1 }),
     split: () => trial('peers/static-split.mjs', { pages, threads, warmBytes: bytes }),
     serial: () => trial('peers/serial.mjs', { pages, warmBytes: bytes }),
   });
+  const inMs = {
+    ...Object.fromEntries(['ours', 'small'].map((name) => [name, results[name].map(asRound)])),
+    ...Object.fromEntries(
+      ['roofline', 'rooflineSmall', 'split', 'serial'].map((name) => [
+        name,
+        results[name].map(({ firstMs }) => ({ ms: firstMs })),
+      ]),
+    ),
+  };
+  const huge = 'transparent huge pages, threads start';
   return [
-    compare(results, bytes, size, threads, 'transparent huge pages, threads start', 'ours', 'roofline'),
-    compare(results, bytes, size, threads, 'transparent huge pages, threads up', 'threadsUp', 'roofline'),
-    compare(results, bytes, size, threads, 'small pages, threads start', 'small', 'rooflineSmall'),
-    compare(results, bytes, size, threads, 'transparent huge pages, threads start', 'ours', 'split'),
-    compare(results, bytes, size, threads, 'transparent huge pages, threads start', 'ours', 'serial'),
+    compare(subject, huge, inMs, 'ours', 'C++ roofline', 'roofline'),
+    compare(subject, huge, inMs, 'ours', 'worker_threads, static split', 'split'),
+    compare(subject, huge, inMs, 'ours', 'serial JS loop', 'serial'),
+    compare(subject, 'small pages, threads start', inMs, 'small', 'C++ roofline', 'rooflineSmall'),
   ];
 }
 
-/** Reserved huge pages, which stay in place between two trials however many they are. */
-function besideRoofline(size, pages, threads, trials) {
-  const bytes = pages * 64;
+/** Reserved huge pages, which stay in place between two rounds, and threads from the round before. */
+async function withThreadsUp(subject, trials, rounds) {
+  const { bytes, threads, topology } = subject;
+  const memory = hugePagesFor(2 * bytes);
+  const results = await alternate(trials, rounds, () => ({
+    ours: Subject.script('support/rounds-trial.mjs', {
+      options: { topology, threadsPerNode: threads, backing: memory.backing },
+      touch: 'first',
+    }),
+    roofline: Subject.roofline({ bytes, threads, pages: memory.pages, 'on-demand': 'first' }),
+  }));
+  const note = `${memory.note}, ${trials} processes of ${rounds} rounds each`;
+  return [compare(subject, `${kindOf(memory)}, threads up`, results, 'ours', 'C++ roofline', 'roofline', note)];
+}
+
+/** As large as it gets, each time in a process that has no threads yet. */
+function withThreadsStarting(subject, trials) {
+  const { bytes, threads, topology } = subject;
   const memory = hugePagesFor(bytes);
-  const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing: memory.backing };
+  const options = { topology, threadsPerNode: threads, backing: memory.backing };
   const results = interleave(trials, {
-    ours: () => trial('support/open-trial.mjs', { options, warmBytes: bytes }),
-    threadsUp: () => trial('support/open-trial.mjs', { options, warmBytes: bytes, threadsUp: true }),
-    roofline: () => rooflineTrial({ bytes, threads, stores: 'plain', pages: memory.pages, again: 0, warm: 1 }),
+    ours: () => asRound(trial('support/open-trial.mjs', { options, warmBytes: bytes })),
+    roofline: () => {
+      return { ms: rooflineTrial({ bytes, threads, stores: 'plain', pages: memory.pages, again: 0, warm: 1 }).firstMs };
+    },
   });
-  const kind = memory.backing === 'hugetlb' ? 'reserved huge pages' : 'transparent huge pages';
-  return [
-    compare(results, bytes, size, threads, `${kind}, threads start`, 'ours', 'roofline', memory.note),
-    compare(results, bytes, size, threads, `${kind}, threads up`, 'threadsUp', 'roofline', memory.note),
-  ];
+  const name = `${kindOf(memory)}, threads start`;
+  return [compare(subject, name, results, 'ours', 'C++ roofline', 'roofline', memory.note)];
 }
 
-const peers = {
-  roofline: 'C++ roofline',
-  rooflineSmall: 'C++ roofline, small pages',
-  split: 'worker_threads, static split',
-  serial: 'serial JS loop',
-};
+const asRound = ({ readyMs, storePath, pageSize }) => ({ ms: readyMs, storePath, pageSize });
 
-function compare(results, bytes, size, threads, name, subject, peer, note = '') {
-  const speeds = (of, key) => results[of].map((result) => gbPerSecond(bytes, result[key]));
-  const [{ pageSize, storePath }] = results[subject];
+const kindOf = ({ backing }) => (backing === 'hugetlb' ? 'reserved huge pages' : 'transparent huge pages');
+
+function compare({ size, threads, bytes }, name, results, ours, peerText, peer, note = '') {
+  const speeds = (of) => results[of].map(({ ms }) => gbPerSecond(bytes, ms));
+  const [{ pageSize, storePath }] = results[ours];
   return record({
     suite: 'first-touch',
     name: `${size}: ${name}`,
     unit: 'GB/s',
-    ours: speeds(subject, 'readyMs'),
-    peer: peers[peer],
-    peerValues: speeds(peer, 'firstMs'),
+    ours: speeds(ours),
+    peer: peerText,
+    peerValues: speeds(peer),
     what: `${size} of pmem, ${threads} threads, ${pageSize} B pages, ${storePath}, open to ready${note}`,
-    size,
-    peerName: peer,
   });
 }

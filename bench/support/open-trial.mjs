@@ -10,7 +10,6 @@ const {
   again = 0,
   againFaultEveryMs = 0,
   seed = 1,
-  threadsUp = false,
 } = JSON.parse(process.argv[2] ?? '{}');
 
 let state = seed;
@@ -22,13 +21,6 @@ function random(below) {
   return Math.floor(((state >>> 0) / 2 ** 32) * below);
 }
 
-if (threadsUp) {
-  // more than the opener does alone; a verification waits for every thread
-  const before = await Memmap.open({ topology: '1x8GiB', threadsPerNode: options.threadsPerNode });
-  await before.ready;
-  await before.verify();
-  await before.close();
-}
 warmUp(warmBytes, options.backing === 'hugetlb' ? 'hugetlb' : 'huge');
 const startMs = performance.now();
 let memmap = await Memmap.open(options);

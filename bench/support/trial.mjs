@@ -1,6 +1,8 @@
 /** Trials: each in a process of its own, interleaved with those of the peers, medians of several. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const here = new URL('..', import.meta.url);
@@ -29,9 +31,17 @@ export function trial(script, settings, env = {}) {
  * @returns {{ firstMs: number, againMs: number }}
  */
 export function rooflineTrial(settings) {
+  return JSON.parse(execFileSync(rooflineProgram(), optionsOf(settings), { encoding: 'utf8' }));
+}
+
+function rooflineProgram() {
   if (!existsSync(roofline)) throw new Error('the roofline is not built: node .setup/ensure.mjs roofline');
-  const options = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  return JSON.parse(execFileSync(roofline, options, { encoding: 'utf8' }));
+  return roofline;
+}
+
+/** @param {Record<string, unknown>} settings */
+function optionsOf(settings) {
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
 }
 
 /**
@@ -57,6 +67,69 @@ export function interleave(trials, subjects) {
   const results = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
   for (let round = 0; round < trials; round++) {
     for (const [name, subject] of Object.entries(subjects)) results[name]?.push(subject());
+  }
+  return results;
+}
+
+/**
+ * A process that does a round for every line that it reads, and prints `{"ms": …}`. Two processors of a virtual machine may be
+ * two cores for some seconds and two threads of one core for the next ones, so rounds that are compared must be neighbours.
+ */
+export class Subject {
+  #process;
+  #lines;
+
+  /** @param {string} program @param {readonly string[]} words @param {Record<string, string>} [env] */
+  constructor(program, words, env = {}) {
+    this.#process = spawn(program, words, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** @param {string} script relative to bench/ @param {Record<string, unknown>} settings @param {Record<string, string>} [env] */
+  static script(script, settings, env) {
+    return new Subject(process.execPath, [fileURLToPath(new URL(script, here)), JSON.stringify(settings)], env);
+  }
+
+  /** @param {Parameters<typeof rooflineTrial>[0] & { 'on-demand': 'first' | 'again' }} settings */
+  static roofline(settings) {
+    return new Subject(rooflineProgram(), optionsOf(settings));
+  }
+
+  /** @returns {Promise<Record<string, any>>} */
+  async round() {
+    this.#process.stdin.write('\n');
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`${this.#process.spawnargs.join(' ')} ended early`);
+    return JSON.parse(value);
+  }
+
+  /** Resolves when the process has ended, and its memory is free. */
+  async end() {
+    this.#process.stdin.end();
+    if (this.#process.exitCode === null) await once(this.#process, 'exit');
+  }
+}
+
+/**
+ * Rounds of several subjects in turns, in fresh processes for every trial; the first two of each are not counted.
+ * @param {number} trials
+ * @param {number} rounds of each trial
+ * @param {() => Record<string, Subject>} start
+ * @returns {Promise<Record<string, Record<string, any>[]>>}
+ */
+export async function alternate(trials, rounds, start) {
+  /** @type {Record<string, Record<string, any>[]>} */
+  const results = {};
+  for (let trial = 0; trial < trials; trial++) {
+    const subjects = start();
+    for (let round = -2; round < rounds; round++) {
+      for (const [name, subject] of Object.entries(subjects)) {
+        const result = await subject.round();
+        results[name] ??= [];
+        if (round >= 0) results[name].push(result);
+      }
+    }
+    await Promise.all(Object.values(subjects).map((subject) => subject.end()));
   }
   return results;
 }
