@@ -1,7 +1,7 @@
 /** Latency of faults at random pfns while the background works at full load, and what they cost the background. */
 import { hugePagesFor } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
-import { interleave, percentile, sorted, trial } from '../support/trial.mjs';
+import { alternate, interleave, percentile, Subject, sorted, trial } from '../support/trial.mjs';
 
 export const title = 'Fault latency under load';
 
@@ -25,26 +25,30 @@ export function latencies(trials) {
 }
 
 /** @param {{ tiny: boolean, trials: number, threads: number }} settings */
-export function run({ tiny, trials, threads }) {
+export async function run(settings) {
+  // losses first: their huge pages are a part of those that the latencies need
+  const losses = [await lossOf('first', settings), await lossOf('again', settings)];
+  return [...latencyOf(settings), ...losses];
+}
+
+function latencyOf({ tiny, trials, threads }) {
   const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['1 TiB', 2 ** 34];
   const { backing, note } = hugePagesFor(bytes);
+  const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing };
+  const rounds = tiny ? 2 : 10;
   let seed = 1;
-  const open = (faultEveryMs, chunkPages) => () => {
-    const options = {
-      topology: `1x${size.replace(' ', '')}:pmem`,
-      threadsPerNode: threads,
-      backing,
-      ...(chunkPages && { chunkPages }),
-    };
-    return trial('support/open-trial.mjs', { options, warmBytes: bytes, faultEveryMs, seed: seed++ });
+  const open = (particular) => () => {
+    return trial('support/open-trial.mjs', {
+      options: { ...options, ...particular },
+      warmBytes: bytes,
+      faultEveryMs: 1,
+      again: rounds,
+      seed: seed++,
+    });
   };
-  const results = interleave(trials, { faults: open(1), quiet: open(0), original: open(1, '1/1024') });
-  const ours = latencies(results.faults);
-  const theirs = latencies(results.original);
-  const [{ pageSize, storePath, chunkPages }] = results.faults;
-  const what = (count) =>
-    `${size} of pmem, ${count} faults of order 0 at random pfns, one a millisecond, first touch, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}, ${storePath}${note}`;
-  const figures = (name, mine, peers) =>
+  const results = interleave(trials, { ours: open({}), original: open({ chunkPages: '1/1024' }) });
+  const [{ pageSize, storePath, againStorePath, chunkPages }] = results.ours;
+  const figures = (name, mine, peers, touch) =>
     shares.map(([share, value]) =>
       record({
         suite: 'fault-latency',
@@ -53,76 +57,44 @@ export function run({ tiny, trials, threads }) {
         ours: [percentile(mine, value) ?? 0],
         peer,
         peerValues: [percentile(peers, value) ?? 0],
-        what: what(mine.length),
+        what: `${size} of pmem, ${mine.length} faults of order 0 at random pfns, one a millisecond, ${touch}, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}${note}`,
       }),
     );
-  const rounds = tiny ? 4 : 20;
-  const again = interleave(trials, {
-    all: () => {
-      const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing };
-      return trial('support/open-trial.mjs', {
-        options,
-        warmBytes: bytes,
-        again: rounds,
-        againFaultEveryMs: 1,
-        seed: seed++,
-      });
-    },
-  }).all;
-  const duringAgain = latencies(again.map((result) => result.again));
-  const whatAgain =
-    `${size} of pmem, re-initialization, ${rounds} rounds a process, every second one with a fault a millisecond, ` +
-    `${threads} threads, ${again[0].pageSize} B pages, chunks of ${chunkPages}, ${again[0].againStorePath}`;
-  const faulted = again.flatMap((result) => result.againFaultedMs);
-  const unfaulted = again.flatMap((result) => result.againMs);
-  const ready = (name) => results[name].map(({ readyMs }) => readyMs);
-  const lost = results.faults.map(({ readyMs }, index) => (readyMs / results.quiet[index].readyMs - 1) * 100);
+  const during = (key) => latencies(results[key]);
+  const duringAgain = (key) => latencies(results[key].map(({ again }) => again));
+  const first = `first touch, ${storePath}`;
+  const again = `re-initialization, ${againStorePath}`;
   return [
-    ...figures('all faults', ours.all, theirs.all),
-    ...figures('faults that found nothing ready', ours.missed, theirs.missed),
-    record({
-      suite: 'fault-latency',
-      name: 'everything ready, with a fault a millisecond',
-      unit: 'ms',
-      ours: ready('faults'),
-      peer: 'without faults',
-      peerValues: ready('quiet'),
-      what: what(ours.all.length),
-    }),
-    record({
-      suite: 'fault-latency',
-      name: 'time lost to the faults',
-      unit: '%',
-      ours: lost,
-      peer: 'median of pairs',
-      what: what(ours.all.length),
-    }),
-    ...shares.map(([share, value]) =>
-      record({
-        suite: 'fault-latency',
-        name: `during re-initialization, faults that found nothing ready, ${share}`,
-        unit: 'µs',
-        ours: [percentile(duringAgain.missed, value) ?? 0],
-        peer: '',
-        what: `${whatAgain}, ${duringAgain.missed.length} such faults`,
-      }),
+    ...figures('first touch, all faults', during('ours').all, during('original').all, first),
+    ...figures('first touch, faults that found nothing ready', during('ours').missed, during('original').missed, first),
+    ...figures('re-initialization, all faults', duringAgain('ours').all, duringAgain('original').all, again),
+    ...figures(
+      're-initialization, faults that found nothing ready',
+      duringAgain('ours').missed,
+      duringAgain('original').missed,
+      again,
     ),
-    record({
-      suite: 'fault-latency',
-      name: 're-initialization, with a fault a millisecond',
-      unit: 'ms',
-      ours: faulted,
-      peer: 'without faults',
-      peerValues: unfaulted,
-      what: whatAgain,
-    }),
-    record({
-      suite: 'fault-latency',
-      name: 're-initialization: time lost to the faults',
-      unit: '%',
-      ours: faulted.map((ms, index) => (ms / unfaulted[index] - 1) * 100),
-      peer: 'median of pairs',
-      what: whatAgain,
-    }),
   ];
+}
+
+/** What a thousand faults a second cost the background, in rounds that alternate with undisturbed ones. */
+async function lossOf(touch, { tiny, trials, threads }) {
+  const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['256 GiB', 2 ** 32];
+  const { backing, note } = hugePagesFor(2 * bytes);
+  const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing };
+  const rounds = tiny ? 2 : 15;
+  let seed = 1;
+  const results = await alternate(trials, rounds, () => ({
+    faulted: Subject.script('support/rounds-trial.mjs', { options, touch, faultEveryMs: 1, seed: seed++ }),
+    quiet: Subject.script('support/rounds-trial.mjs', { options, touch }),
+  }));
+  const [{ pageSize, storePath }] = results.faulted;
+  return record({
+    suite: 'fault-latency',
+    name: `${touch === 'first' ? 'first touch' : 're-initialization'}, throughput lost to 1000 faults a second`,
+    unit: '%',
+    ours: results.faulted.map(({ ms }, index) => (1 - results.quiet[index].ms / ms) * 100),
+    peer: 'median of neighbouring rounds with and without',
+    what: `${size} of pmem, ${threads} threads that are up, ${pageSize} B pages, ${storePath}, ${trials} processes of ${rounds} rounds each${note}`,
+  });
 }

@@ -1,25 +1,12 @@
 /** One trial of the engine in a process of its own: open, the first fault, faults at a rate while it runs, ready, again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Memmap } from 'vmemmap';
+import { xorshift } from './random.mjs';
 import { warmUp } from './trial.mjs';
 
-const {
-  options,
-  warmBytes,
-  faultEveryMs = 0,
-  again = 0,
-  againFaultEveryMs = 0,
-  seed = 1,
-} = JSON.parse(process.argv[2] ?? '{}');
+const { options, warmBytes, faultEveryMs = 0, again = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
 
-let state = seed;
-/** A number of 0 or more and below `below`, each equally likely: xorshift32. */
-function random(below) {
-  state ^= state << 13;
-  state ^= state >>> 17;
-  state ^= state << 5;
-  return Math.floor(((state >>> 0) / 2 ** 32) * below);
-}
+const random = xorshift(seed);
 
 warmUp(warmBytes, options.backing === 'hugetlb' ? 'hugetlb' : 'huge');
 const startMs = performance.now();
@@ -56,25 +43,22 @@ await ready;
 const { storePath, totals, workers } = memmap.stats();
 const { pageSize, effective } = memmap.backing;
 const againMs = [];
-const againFaultedMs = [];
 const firstTouch = { latenciesUs: [...latenciesUs], outcomes: [...outcomes] };
 latenciesUs.length = 0;
 outcomes.length = 0;
 for (let round = 0; round < again; round++) {
   memmap = await memmap.reinitialize();
-  // every second round with faults, so that both kinds share whatever mood the machine is in
-  const isFaulted = againFaultEveryMs > 0 && round % 2 === 1;
   const beganMs = performance.now();
   let endedMs = 0;
   const done = memmap.ready.then(() => {
     endedMs = performance.now();
   });
-  while (isFaulted && endedMs === 0) {
-    await sleep(againFaultEveryMs);
+  while (faultEveryMs > 0 && endedMs === 0) {
+    await sleep(faultEveryMs);
     if (endedMs === 0) fault();
   }
   await done;
-  (isFaulted ? againFaultedMs : againMs).push(endedMs - beganMs);
+  againMs.push(endedMs - beganMs);
 }
 const againStorePath = memmap.stats().storePath;
 const { chunkPages } = memmap.ranges[0];
@@ -85,7 +69,6 @@ process.stdout.write(
     firstFaultMs,
     readyMs,
     againMs,
-    againFaultedMs,
     ...firstTouch,
     again: { latenciesUs, outcomes },
     storePath,
