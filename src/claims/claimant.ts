@@ -11,6 +11,7 @@ import { kernelFor } from '../store-path.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import { isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
+import { wantRun } from './runs.ts';
 import type { ThreadIdentity } from './threads.ts';
 
 /** How a fault came by its descriptors: they were `ready`, this thread `claimed` and wrote them, or it `waited` for another. */
@@ -218,7 +219,11 @@ export class Claimant {
   #step(range: RegionRange, chunk: number, word: number, firstWaitMs: number): 'claimed' | 'again' | 'wait' {
     this.#refuseWhenClosed();
     const state = stateOf(word);
-    if (state === 'free') return this.initialize(range, chunk, chunk + 1, 'chunksByFault') > 0 ? 'claimed' : 'again';
+    if (state === 'free') {
+      if (this.initialize(range, chunk, chunk + 1, 'chunksByFault') === 0) return 'again';
+      wantRun(this.region, range, chunk);
+      return 'claimed';
+    }
     if (state === 'failed') throw chunkFailed(range, chunk, payloadOf(word));
     // Asked only after a first wait: most owners publish within it, and asking costs a system call.
     if (firstWaitMs === 0) return 'wait';

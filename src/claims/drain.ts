@@ -4,6 +4,7 @@ import type { RegionRange } from '../region/region.ts';
 import { isSettled, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
 import { order, ordersOf } from './orders.ts';
+import { getsOn, takeRun } from './runs.ts';
 
 /**
  * `complete`: every chunk of the region is initialized or failed. `paused`: to be begun again after a resume; the thread is
@@ -126,8 +127,7 @@ function help(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome 
 function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome {
   const order = orderOf(claimant);
   if (order !== undefined) return order;
-  // relaxed would do: the cursor only tells where to look, the chunk word decides who may write
-  const run = Atomics.add(claimant.region.control, range.drainCursor, 1);
+  const run = takeRun(claimant.region, range);
   const first = firstChunkOfRun(range, run);
   if (first >= range.chunks) return 'passed';
   const end = first + chunksOfRun(range, run);
@@ -170,22 +170,13 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
       if (order !== undefined) return order;
       if (stateOf(word) === 'free') {
         // asked until nobody gets on, and not for every chunk again
-        waits &&= getsOn(claimant, range);
+        waits &&= getsOn(claimant.region, range, lookAroundMs);
         if (!waits) claimant.initialize(range, chunk, chunk + 1, 'chunksByDrain');
       } else if (claimant.owners.isDead(payloadOf(word))) claimant.releaseDead(number, word);
       else claimant.chunks.wait(number, word, lookAroundMs);
     }
   }
   return 'complete';
-}
-
-/** Whether others take runs of a range while we look. */
-function getsOn({ region }: Claimant, range: RegionRange): boolean {
-  // relaxed would do for both: a hint, as the cursor is
-  const cursor = Atomics.load(region.control, range.drainCursor);
-  // nobody notifies this word: a sleep that ends at once when the cursor has moved already
-  Atomics.wait(region.control, range.drainCursor, cursor, lookAroundMs);
-  return Atomics.load(region.control, range.drainCursor) !== cursor;
 }
 
 /** What the drain has been told to do instead of going on. */

@@ -125,6 +125,11 @@ export function firstChunkOfRun(range: RunGeometry, run: number): number {
   return run * range.runChunks;
 }
 
+/** The run that a chunk belongs to. */
+export function runOf(range: RunGeometry, chunk: number): number {
+  return Math.floor(chunk / range.runChunks);
+}
+
 /** Chunks of a run, which must exist. */
 export function chunksOfRun(range: RunGeometry, run: number): number {
   return Math.min(range.runChunks, range.chunks - firstChunkOfRun(range, run));

@@ -40,8 +40,10 @@ export const rangeLine = {
   drainCursor: 0,
   /** Pages of this range that `grow` has handed out, counted from its start. */
   growCursor: 1,
+  /** Number, plus 1, of the run into which somebody faulted last; 0 when a drain has taken it up. Only a hint, too. */
+  wantedRun: 2,
 } as const;
-const rangeLines = 2;
+const rangeLines = 3;
 
 /** Byte offsets of a region's parts. */
 export interface RegionLayout {

@@ -60,6 +60,7 @@ export class RegionRange implements RunGeometry {
   /** Indices of the range's words in the control buffer. */
   readonly drainCursor: number;
   readonly growCursor: number;
+  readonly wantedRun: number;
   readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
 
   /** @param pageSizeBytes of the memory behind `data`. */
@@ -90,6 +91,7 @@ export class RegionRange implements RunGeometry {
     this.pattern = plan.pattern;
     this.drainCursor = rangeWord(layout, index, 'drainCursor');
     this.growCursor = rangeWord(layout, index, 'growCursor');
+    this.wantedRun = rangeWord(layout, index, 'wantedRun');
     this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
     for (let first = 0; first < this.pages; first += windowDescriptors) {
       const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;

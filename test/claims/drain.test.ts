@@ -5,7 +5,7 @@ import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
 import { cancelDrains, closeClaims, pauseDrains, resumeDrains, untilResumed } from '../../dist/src/claims/orders.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
-import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
+import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion, upTo } from '../support/regions.js';
 
 function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = () => {}) {
   const region = smallRegion(memory);
@@ -20,11 +20,6 @@ function filled(memory = [ram(0, 8 * 512)], onFill: (chunk: number) => void = ()
 
 /** Chunks of a pageblock: 64 of them are a batch, and a run. */
 const threeBatches = [ram(0, 3 * 64 * 512)];
-
-/** The numbers below `end`. */
-function upTo(end: number): number[] {
-  return Array.from({ length: end }, (_, number) => number);
-}
 
 describe('a drain', () => {
   it('initializes every chunk once, upwards, its own node first, then those behind it, then those before it', () => {

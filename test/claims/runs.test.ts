@@ -5,6 +5,7 @@ import { isInitialized, stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain, drainTurn } from '../../dist/src/claims/drain.js';
 import { allowDrains, cancelDrains, pauseDrains, resumeDrains } from '../../dist/src/claims/orders.js';
+import { takeRun, wantRun } from '../../dist/src/claims/runs.js';
 import type { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import {
   batchChunksOf,
@@ -14,7 +15,7 @@ import {
   runChunksOf,
 } from '../../dist/src/physical/geometry.js';
 import type { Region } from '../../dist/src/region/region.js';
-import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion } from '../support/regions.js';
+import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion, upTo } from '../support/regions.js';
 
 /** A region of so many pageblocks in chunks of one: 64 chunks are a run. */
 function blocks(count: number, ...more: [count: number, nid: number][]) {
@@ -95,6 +96,54 @@ describe('a run', () => {
     drain(new Claimant(region, { kernel }), 0);
     expect(order[0]).toBe(20);
     expect(counts.every((count) => count === 1)).toBe(true);
+  });
+
+  it('into which somebody has faulted is done next, then the others upwards', () => {
+    const { region, order, kernel } = blocks(64 * 4);
+    const range = firstRange(region);
+    const faulting = new Claimant(region, { kernel });
+    faulting.settle(range, 64 * 2 + 7);
+    const drained = new Claimant(region, { kernel });
+    expect(drainTurn(drained, 0)).toBe('more');
+    expect(order).toEqual([
+      135,
+      ...upTo(64)
+        .map((chunk) => 128 + chunk)
+        .filter((chunk) => chunk !== 135),
+    ]);
+    // a wish that was overwritten is met by the cursor
+    faulting.settle(range, 64 + 1);
+    faulting.settle(range, 64 * 3 + 1);
+    order.length = 0;
+    expect(drain(drained, 0)).toBe('complete');
+    expect(order.slice(0, 63)).toEqual(
+      upTo(64)
+        .map((chunk) => 192 + chunk)
+        .filter((chunk) => chunk !== 193),
+    );
+    expect(order.slice(63, 63 + 64)).toEqual(upTo(64));
+    expect(order).toHaveLength(63 + 64 + 63);
+  });
+
+  it('that somebody wants is taken by one of two drains', () => {
+    const { region } = blocks(64 * 4);
+    const range = firstRange(region);
+    wantRun(region, range, 64 * 3);
+    expect([takeRun(region, range), takeRun(region, range)]).toEqual([3, 0]);
+  });
+
+  it.each([-5, 5, 2 ** 30])('wanted that does not exist (%i) is passed over', (wish) => {
+    const { region } = blocks(64 * 4);
+    const range = firstRange(region);
+    Atomics.store(region.control, range.wantedRun, wish);
+    expect(takeRun(region, range)).toBe(0);
+  });
+
+  it('is not asked for where a chunk is a run', () => {
+    const region = smallRegion([ram(0, 4 * 32_768)], 'hotplug', 32_768);
+    const range = firstRange(region);
+    wantRun(region, range, 3);
+    expect(takeRun(region, range)).toBe(0);
   });
 
   it.each([

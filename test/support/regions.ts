@@ -114,3 +114,8 @@ export function firstRange(region: Region): Region['ranges'][number] {
   if (!range) throw new Error('the region has no range');
   return range;
 }
+
+/** The numbers below `end`. */
+export function upTo(end: number): number[] {
+  return Array.from({ length: end }, (_, number) => number);
+}
