@@ -27,7 +27,7 @@ export function latencies(trials) {
 /** @param {{ tiny: boolean, trials: number, threads: number }} settings */
 export async function run(settings) {
   // losses first: their huge pages are a part of those that the latencies need
-  const losses = [await lossOf('first', settings), await lossOf('again', settings)];
+  const losses = [...(await lossOf('first', settings)), ...(await lossOf('again', settings))];
   return [...latencyOf(settings), ...losses];
 }
 
@@ -77,24 +77,32 @@ function latencyOf({ tiny, trials, threads }) {
   ];
 }
 
-/** What a thousand faults a second cost the background, in rounds that alternate with undisturbed ones. */
+/**
+ * What a thousand faults a second cost the background, in rounds that alternate with undisturbed ones, and with ones in which
+ * the event loop wakes up as often for nothing.
+ */
 async function lossOf(touch, { tiny, trials, threads }) {
   const [size, bytes] = tiny ? ['1 GiB', 2 ** 24] : ['256 GiB', 2 ** 32];
-  const { backing, note } = hugePagesFor(2 * bytes);
+  const { backing, note } = hugePagesFor(3 * bytes);
   const options = { topology: `1x${size.replace(' ', '')}:pmem`, threadsPerNode: threads, backing };
   const rounds = tiny ? 2 : 15;
   let seed = 1;
+  const subject = (particular) =>
+    Subject.script('support/rounds-trial.mjs', { options, touch, seed: seed++, ...particular });
   const results = await alternate(trials, rounds, () => ({
-    faulted: Subject.script('support/rounds-trial.mjs', { options, touch, faultEveryMs: 1, seed: seed++ }),
-    quiet: Subject.script('support/rounds-trial.mjs', { options, touch }),
+    faults: subject({ wakeEveryMs: 1, faults: true }),
+    wakes: subject({ wakeEveryMs: 1 }),
+    quiet: subject({}),
   }));
-  const [{ pageSize, storePath }] = results.faulted;
-  return record({
-    suite: 'fault-latency',
-    name: `${touch === 'first' ? 'first touch' : 're-initialization'}, throughput lost to 1000 faults a second`,
-    unit: '%',
-    ours: results.faulted.map(({ ms }, index) => (1 - results.quiet[index].ms / ms) * 100),
-    peer: 'median of neighbouring rounds with and without',
-    what: `${size} of pmem, ${threads} threads that are up, ${pageSize} B pages, ${storePath}, ${trials} processes of ${rounds} rounds each${note}`,
-  });
+  const [{ pageSize, storePath }] = results.faults;
+  const beside = (peer, name) =>
+    record({
+      suite: 'fault-latency',
+      name: `${touch === 'first' ? 'first touch' : 're-initialization'}, throughput lost to 1000 faults a second`,
+      unit: '%',
+      ours: results.faults.map(({ ms }, index) => (1 - results[peer][index].ms / ms) * 100),
+      peer: `median of neighbouring rounds with them and ${name}`,
+      what: `${size} of pmem, ${threads} threads that are up, ${pageSize} B pages, ${storePath}, ${trials} processes of ${rounds} rounds each${note}`,
+    });
+  return [beside('wakes', 'with as many timers that do nothing'), beside('quiet', 'with nothing')];
 }

@@ -1,24 +1,27 @@
 /** Rounds on demand, with threads that are up: first touches of fresh memory, or re-initializations of the same. */
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Memmap } from 'vmemmap';
 import { xorshift } from './random.mjs';
 
-const { options, touch, faultEveryMs = 0, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
+const { options, touch, wakeEveryMs = 0, faults = false, seed = 1 } = JSON.parse(process.argv[2] ?? '{}');
 const random = xorshift(seed);
 
-/** Waits until everything is initialized, with a fault at a random pfn from time to time if that was asked for. */
+/**
+ * Waits until everything is initialized, and wakes up from time to time meanwhile if that was asked for, to fault at a random
+ * pfn or for nothing: waking the event loop costs something, too.
+ * @returns {Promise<number>} when everything was initialized
+ */
 async function untilReady(memmap) {
-  let isReady = false;
-  const ready = memmap.ready.then(() => {
-    isReady = true;
-  });
-  while (faultEveryMs > 0 && !isReady) {
-    // asleep in between: a loop that waits awake would take a CPU from the background
-    await sleep(faultEveryMs);
-    if (!isReady) memmap.fault(memmap.ranges[0].startPfn + random(memmap.pages));
-  }
-  await ready;
+  const { startPfn } = memmap.ranges[0];
+  const wake = () => {
+    const pfn = startPfn + random(memmap.pages);
+    if (faults) memmap.fault(pfn);
+  };
+  const timer = wakeEveryMs > 0 ? setInterval(wake, wakeEveryMs) : undefined;
+  await memmap.ready;
+  const readyAtMs = performance.now();
+  clearInterval(timer);
+  return readyAtMs;
 }
 
 /** @type {Memmap | undefined} */
@@ -29,8 +32,7 @@ async function round() {
   const startMs = performance.now();
   const isFirst = memmap === undefined;
   if (touch === 'first' || isFirst) memmap = await Memmap.open(options);
-  await untilReady(memmap);
-  const ms = performance.now() - startMs;
+  const ms = (await untilReady(memmap)) - startMs;
   // a verification waits for every thread, so that the next round finds them all
   if (isFirst) await memmap.verify();
   const { storePath } = memmap.stats();

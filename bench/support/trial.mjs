@@ -13,10 +13,11 @@ const roofline = fileURLToPath(new URL('../build/Release/roofline', here));
  * @param {string} script relative to bench/
  * @param {Record<string, unknown>} settings handed over as one argument
  * @param {Record<string, string>} [env]
+ * @param {readonly string[]} [flags] of Node
  */
-export function trial(script, settings, env = {}) {
+export function trial(script, settings, env = {}, flags = ['--expose-gc']) {
   const file = fileURLToPath(new URL(script, here));
-  const output = execFileSync(process.execPath, ['--expose-gc', file, JSON.stringify(settings)], {
+  const output = execFileSync(process.execPath, [...flags, file, JSON.stringify(settings)], {
     encoding: 'utf8',
     env: { ...process.env, ...env },
     maxBuffer: 2 ** 28,
