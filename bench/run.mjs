@@ -23,6 +23,7 @@ const names = [
   'scaling',
   'chunk-study',
   'linux',
+  'numa',
 ];
 
 const { values, positionals } = parseArgs({

@@ -1,10 +1,10 @@
 /** The drain: what a background worker does until nothing is left. */
 import { chunksOfRun, firstChunkOfRun } from '../physical/geometry.ts';
-import type { RegionRange } from '../region/region.ts';
+import type { Region, RegionRange } from '../region/region.ts';
 import { isSettled, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
 import { order, ordersOf } from './orders.ts';
-import { getsOn, takeRun } from './runs.ts';
+import { getsOn, runsLeft, runsTaken, takeRun } from './runs.ts';
 
 /**
  * `complete`: every chunk of the region is initialized or failed. `paused`: to be begun again after a resume; the thread is
@@ -14,62 +14,37 @@ export type DrainOutcome = 'complete' | 'paused' | 'cancelled';
 
 /** How long a drain waits for a chunk that another thread holds before it looks around. */
 const lookAroundMs = 100;
-/**
- * A node whose pages take a helper so many times as long as its own did has all the hands that its memory can use: the
- * helper leaves it to its own threads. Remote memory alone costs a factor of 1.5 to 3 on machines of two to eight sockets.
- */
-const helpSlowdownMax = 4;
-/** Helped runs over which that is judged. */
-const helpRunsJudged = 8;
+/** Runs that a helper does before it asks whether its help is any. */
+const helpRunsJudged = 16;
+/** It asks only where so many runs are left: with less there is nothing to gain by standing aside for a while. */
+const helpRunsLeftMin = 128;
+/** How long it then stands aside, to see how fast the others are alone: until they have done some runs, but not for long. */
+const asideRuns = 8;
+const asideStepMs = 1;
+const asideStepsMax = 4;
+/** With help a node must get on at least so many times as fast as without it. */
+const helpGainMin = 1.05;
 
-/** How fast this thread gets on, on its own node and elsewhere. */
-class Pace {
-  readonly #now: () => number;
-  /** On the own node: milliseconds a page; 0 while that is not known. */
-  #ownMsPerPage = 0;
-  #ownPages = 0;
-  #helpedPages = 0;
-  #runs = 0;
-  #startMs: number;
-
-  constructor(now: () => number) {
-    this.#now = now;
-    this.#startMs = now();
-  }
-
-  countOwn(pages: number): void {
-    this.#ownPages += pages;
-  }
-
-  /** The own node is done; what comes is help. */
-  turnToOthers(): void {
-    if (this.#ownPages > 0) this.#ownMsPerPage = (this.#now() - this.#startMs) / this.#ownPages;
-    this.#judgeAgain();
-  }
-
-  /** Counts a helped run; true when the last ones took too long. The clock is read once in several runs: it makes garbage. */
-  countHelped(pages: number): boolean {
-    this.#helpedPages += pages;
-    if (++this.#runs < helpRunsJudged) return false;
-    const msPerPage = (this.#now() - this.#startMs) / this.#helpedPages;
-    this.#judgeAgain();
-    // who had no pages of its own knows no pace to compare with
-    return this.#ownMsPerPage > 0 && msPerPage > helpSlowdownMax * this.#ownMsPerPage;
-  }
-
-  #judgeAgain(): void {
-    this.#runs = 0;
-    this.#helpedPages = 0;
-    this.#startMs = this.#now();
-  }
+/** What a drain asks for the time; tests put in one of their own. */
+export interface Clock {
+  /** Milliseconds. */
+  now(): number;
+  sleep(ms: number): void;
 }
 
+/** Nobody ever changes or notifies it. */
+const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+const realClock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms) => Atomics.wait(never, 0, 0, ms),
+};
+
 /**
- * Claims and initializes chunk after chunk, first those of node `nid`, then, as long as that gets on, those of the nodes
+ * Claims and initializes chunk after chunk, first those of node `nid`, then, as long as that is a help, those of the nodes
  * behind it and, last, before it; then waits for chunks that others hold: when it returns `complete`, nothing is left.
- * @param now a clock in milliseconds, by which it judges whether its help pays.
  */
-export function drain(claimant: Claimant, nid: number, now: () => number = () => performance.now()): DrainOutcome {
+export function drain(claimant: Claimant, nid: number, clock: Clock = realClock): DrainOutcome {
   const { ranges } = claimant.region;
   const own = ranges.filter((range) => range.nid === nid);
   const lastOwn = own.at(-1)?.index ?? -1;
@@ -77,16 +52,14 @@ export function drain(claimant: Claimant, nid: number, now: () => number = () =>
   // begun at different places, those who help do not all help the same node
   const behind = others.filter(({ index }) => index > lastOwn);
   const before = others.filter(({ index }) => index < lastOwn);
-  const pace = new Pace(now);
   for (const range of own) {
-    const outcome = drainOwn(claimant, range, pace);
+    const outcome = drainOwn(claimant, range);
     if (outcome !== 'passed') return outcome;
   }
-  pace.turnToOthers();
   const left = new Set<number>();
   for (const range of [...behind, ...before]) {
     if (left.has(range.nid)) continue;
-    const outcome = help(claimant, range, pace);
+    const outcome = help(claimant, range, clock);
     if (outcome === 'left') left.add(range.nid);
     else if (outcome !== 'passed') return outcome;
   }
@@ -102,21 +75,37 @@ export function drain(claimant: Claimant, nid: number, now: () => number = () =>
 /** `passed`: every run of the range was taken by somebody. */
 type RangeOutcome = 'passed' | Exclude<DrainOutcome, 'complete'>;
 
-function drainOwn(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome {
+function drainOwn(claimant: Claimant, range: RegionRange): RangeOutcome {
   for (;;) {
     const outcome = drainRun(claimant, range);
     if (outcome !== 'more') return outcome;
-    pace.countOwn(range.runPages);
   }
 }
 
-/** The same for a range of another node; `left`: it does not pay. */
-function help(claimant: Claimant, range: RegionRange, pace: Pace): RangeOutcome | 'left' {
-  for (;;) {
+/** The same for a range of another node; `left`: its own threads are as fast alone. */
+function help(claimant: Claimant, range: RegionRange, clock: Clock): RangeOutcome | 'left' {
+  const { region } = claimant;
+  const startMs = clock.now();
+  const startRuns = runsTaken(region, range);
+  for (let runs = 0; runs < helpRunsJudged; runs++) {
     const outcome = drainRun(claimant, range);
     if (outcome !== 'more') return outcome;
-    if (pace.countHelped(range.runPages)) return 'left';
   }
+  if (runsLeft(region, range) >= helpRunsLeftMin) {
+    const helpedPerMs = (runsTaken(region, range) - startRuns) / (clock.now() - startMs);
+    if (helpedPerMs < helpGainMin * runsPerMsWithoutUs(region, range, clock)) return 'left';
+  }
+  return drainOwn(claimant, range);
+}
+
+/** How fast others get on with a range while we do nothing. */
+function runsPerMsWithoutUs(region: Region, range: RegionRange, clock: Clock): number {
+  const startMs = clock.now();
+  const startRuns = runsTaken(region, range);
+  for (let step = 0; step < asideStepsMax && runsTaken(region, range) - startRuns < asideRuns; step++) {
+    clock.sleep(asideStepMs);
+  }
+  return (runsTaken(region, range) - startRuns) / (clock.now() - startMs);
 }
 
 /**

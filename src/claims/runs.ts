@@ -24,6 +24,16 @@ export function wantRun({ control }: Region, range: RegionRange, chunk: number):
   if (range.runChunks > 1) Atomics.store(control, range.wantedRun, runOf(range, chunk) + 1);
 }
 
+/** Runs that were taken upwards so far; more than there are when several looked behind the last. */
+export function runsTaken({ control }: Region, range: RegionRange): number {
+  return Atomics.load(control, range.drainCursor);
+}
+
+/** Runs that nobody has taken yet. */
+export function runsLeft(region: Region, range: RegionRange): number {
+  return Math.max(0, runOf(range, range.chunks - 1) + 1 - runsTaken(region, range));
+}
+
 /** Whether others take runs of a range upwards while we look, for `ms` milliseconds. */
 export function getsOn({ control }: Region, range: RegionRange, ms: number): boolean {
   const cursor = Atomics.load(control, range.drainCursor);

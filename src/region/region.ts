@@ -45,8 +45,6 @@ export class RegionRange implements RunGeometry {
   readonly chunks: number;
   readonly runChunks: number;
   readonly batchChunks: number;
-  /** Pages in a whole run. */
-  readonly runPages: number;
   readonly nid: number;
   readonly zone: number;
   readonly kind: MemoryKind;
@@ -82,7 +80,6 @@ export class RegionRange implements RunGeometry {
     this.chunks = plan.chunks;
     this.runChunks = runChunksOf(plan, pageSizeBytes);
     this.batchChunks = batchChunksOf(plan);
-    this.runPages = this.runChunks * plan.chunkPages;
     this.nid = plan.nid;
     this.zone = plan.zone;
     this.kind = plan.kind;

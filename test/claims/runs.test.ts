@@ -6,7 +6,7 @@ import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain, drainTurn } from '../../dist/src/claims/drain.js';
 import { allowDrains, cancelDrains, pauseDrains, resumeDrains } from '../../dist/src/claims/orders.js';
 import { takeRun, wantRun } from '../../dist/src/claims/runs.js';
-import type { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { jsKernel } from '../../dist/src/descriptor/kernel.js';
 import {
   batchChunksOf,
   chunkGeometry,
@@ -216,75 +216,113 @@ describe('a turn of the opener', () => {
 });
 
 describe('a helper', () => {
-  /** A clock that every chunk advances: by `own` milliseconds on node 0, by `other` elsewhere. */
-  function timed(region: Region, kernel: typeof jsKernel, own: number, other: number) {
+  /** Runs of node 1, each of one chunk; node 0 has one. */
+  const runsOfOther = 300;
+
+  /**
+   * A helper from node 0 and a thread at home on node 1, which does `homeRuns` runs in each millisecond that the helper sleeps
+   * and in each run of its own that the helper does, which takes `helpMs`. Nothing is written.
+   */
+  function pair(homeRuns: number, helpMs: number) {
+    const region = smallRegion([ram(0, 32_768), ram(65_536, runsOfOther * 32_768, 1)], 'hotplug', 32_768);
+    const range = region.ranges[1] as Region['ranges'][number];
+    const by = { home: 0, helper: 0 };
+    let homeWorks = true;
+    const home = new Claimant(region, {
+      kernel: {
+        ...jsKernel,
+        fill: () => {
+          by.home++;
+          return 0;
+        },
+      },
+    });
+    const homeGetsOn = (): void => {
+      for (let run = 0; homeWorks && run < homeRuns; run++) {
+        const next = takeRun(region, range);
+        if (next < range.chunks) home.initialize(range, next, next + 1, 'chunksByDrain');
+      }
+    };
     let ms = 0;
-    const ownPattern = firstRange(region).pattern;
-    const slow = {
-      ...kernel,
-      fill(...run: Parameters<typeof kernel.fill>) {
-        ms += run[3] === ownPattern ? own : other;
-        return kernel.fill(...run);
+    let asides = 0;
+    const clock = {
+      now: () => ms,
+      sleep(forMs: number) {
+        ms += forMs;
+        asides++;
+        for (let step = 0; step < forMs; step++) homeGetsOn();
       },
     };
-    return { kernel: slow, now: () => ms };
+    const helper = new Claimant(region, {
+      kernel: {
+        ...jsKernel,
+        fill(_words, _at, _count, pattern) {
+          if (pattern !== range.pattern) return 0;
+          by.helper++;
+          ms += helpMs;
+          homeGetsOn();
+          return 0;
+        },
+      },
+    });
+    const die = (): void => {
+      homeWorks = false;
+    };
+    return { region, helper, clock, by, homeGetsOn, die, asides: () => asides };
   }
 
-  it('stays as long as it gets on', () => {
-    const { region, counts, kernel } = blocks(64 * 4, [64 * 40, 1]);
-    const clock = timed(region, kernel, 1, 3.9);
-    expect(drain(new Claimant(region, { kernel: clock.kernel }), 0, clock.now)).toBe('complete');
-    expect(counts.every((count) => count === 1)).toBe(true);
-    // all 40 runs of node 1, and the look behind the last
-    expect(cursorOf(region, region.ranges[1])).toBe(41);
+  it('stays where a node gets on faster with it', () => {
+    // 4 runs a millisecond without it, and 5 with it
+    const { helper, clock, by, asides } = pair(4, 1);
+    expect(drain(helper, 0, clock)).toBe('complete');
+    expect(asides()).toBe(2);
+    expect(by.home + by.helper).toBe(runsOfOther);
+    expect(by.helper).toBeGreaterThan(30);
   });
 
-  it('leaves a node whose pages take four times as long as its own, after eight runs', () => {
-    const { region, order, kernel } = blocks(64 * 4, [64 * 40, 1]);
-    const clock = timed(region, kernel, 1, 4.1);
-    const helper = scripted(region, { kernel: clock.kernel });
-    const home = new Claimant(region, { kernel });
-    // the node's own thread finishes while the helper looks whether anybody gets on
+  it('leaves a node that is as fast without it, and waits until all is done', () => {
+    // 4 runs a millisecond without it, and 5 in 1.25 milliseconds with it
+    const { helper, clock, by, homeGetsOn } = pair(4, 1.25);
     const { wait } = Atomics;
-    let sleeps = 0;
     try {
       Atomics.wait = ((words: Int32Array, index: number, value: number) => {
-        sleeps++;
-        const range = region.ranges[1] as Region['ranges'][number];
-        expect(cursorOf(region, range)).toBe(8 + sleeps - 1);
-        drain(home, 1);
+        homeGetsOn();
         return wait(words, index, value, 0);
       }) as typeof wait;
-      expect(drain(helper.claimant, 0, clock.now)).toBe('complete');
+      expect(drain(helper, 0, clock)).toBe('complete');
     } finally {
       Atomics.wait = wait;
     }
-    expect(sleeps).toBe(1);
-    expect(order).toHaveLength(64 * 44);
-    expect(helper.claimant.owners.totals().chunksByDrain).toBe(64 * 44);
+    expect(by).toEqual({ home: runsOfOther - 16, helper: 16 });
   });
 
-  it('comes back when nobody gets on there', () => {
-    const { region, counts, kernel } = blocks(64 * 4, [64 * 12, 1]);
-    const clock = timed(region, kernel, 1, 100);
-    expect(drain(new Claimant(region, { kernel: clock.kernel }), 0, clock.now)).toBe('complete');
-    expect(counts.every((count) => count === 1)).toBe(true);
-  }, 60_000);
-
-  it('who has nothing of its own to compare with never leaves', () => {
-    const { region, kernel } = blocks(64 * 20);
-    const clock = timed(region, kernel, 1000, 1000);
-    expect(drain(new Claimant(region, { kernel: clock.kernel }), 7, clock.now)).toBe('complete');
-    expect(cursorOf(region)).toBe(21);
+  it('does not ask where little is left', () => {
+    const { region, helper, clock, by, asides } = pair(4, 100);
+    Atomics.store(region.control, (region.ranges[1] as Region['ranges'][number]).drainCursor, runsOfOther - 127);
+    expect(drain(helper, 0, clock)).toBe('complete');
+    expect(asides()).toBe(0);
+    expect(by.helper).toBeGreaterThan(16);
   });
 
-  it('takes over a claim of a dead thread in a node that it left', () => {
-    const { region, kernel } = blocks(64 * 4, [64 * 9, 1]);
+  it('of a node that has no thread of its own stays, however slow it is', () => {
+    const { helper, clock, by, asides } = pair(0, 1000);
+    expect(drain(helper, 0, clock)).toBe('complete');
+    expect(asides()).toBe(4);
+    expect(by).toEqual({ home: 0, helper: runsOfOther });
+  });
+
+  it('comes back when nobody gets on there any more, and takes over what a dead thread held', () => {
+    const { region, helper, clock, by, die } = pair(4, 100);
     const dead = new Claimant(region, { thread: deadThread });
     dead.chunks.claim(region.chunks - 1, dead.tag);
-    const clock = timed(region, kernel, 1, 100);
-    const claimant = new Claimant(region, { kernel: clock.kernel });
-    expect(drain(claimant, 0, clock.now)).toBe('complete');
-    expect(isInitialized(claimant.chunks.load(region.chunks - 1))).toBe(true);
+    const { sleep } = clock;
+    clock.sleep = (ms) => {
+      sleep(ms);
+      if (clock.now() > 16 * 100 + 1) die();
+    };
+    expect(drain(helper, 0, clock)).toBe('complete');
+    expect(by.home + by.helper).toBe(runsOfOther);
+    expect(by.helper).toBeGreaterThan(100);
+    expect(isInitialized(helper.chunks.load(region.chunks - 1))).toBe(true);
   }, 60_000);
 });

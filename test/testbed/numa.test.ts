@@ -9,7 +9,6 @@ const script = fileURLToPath(new URL('guest/numa.mjs', import.meta.url));
 
 interface Timed {
   readonly placed: readonly { nid: number; pages: number; bytes: Record<string, number> }[];
-  readonly ms: number;
   readonly checked: number;
   readonly wrong: number;
 }
