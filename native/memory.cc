@@ -57,8 +57,12 @@ int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept {
   return advise(start, size_bytes, MADV_HUGEPAGE);
 }
 
+// Rounded outward: who then writes must not meet a page that was not asked for.
 int populate(std::byte* start, std::uint64_t size_bytes) noexcept {
-  return advise(start, size_bytes, kMadvPopulateWrite);
+  if (size_bytes == 0) return 0;
+  const auto page_size_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t into_page_bytes = reinterpret_cast<std::uintptr_t>(start) & (page_size_bytes - 1);
+  return madvise(start - into_page_bytes, into_page_bytes + size_bytes, kMadvPopulateWrite) == 0 ? 0 : errno;
 }
 
 // The memory of a SharedArrayBuffer is private and anonymous, though threads share it: it is gone at once.

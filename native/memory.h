@@ -13,8 +13,8 @@ std::uint64_t bytes_to_boundary(const std::byte* start, std::uint64_t boundary) 
 // inside belong to somebody else, too. Returns 0 or the errno of madvise.
 int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept;
 
-// Maps the whole pages inside `[start, start + size_bytes)` at once, as if each had been written to, which spares a
-// trap for each: MADV_POPULATE_WRITE. Returns 0 or errno: EINVAL before Linux 5.14; ENOMEM, EHWPOISON or EFAULT where a
+// Maps the pages that `[start, start + size_bytes)` meets at once, as if each had been written to, which spares a trap
+// for each: MADV_POPULATE_WRITE. Returns 0 or errno: EINVAL before Linux 5.14; ENOMEM, EHWPOISON or EFAULT where a
 // touch would have ended the process.
 int populate(std::byte* start, std::uint64_t size_bytes) noexcept;
 

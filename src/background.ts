@@ -3,7 +3,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { VerifyReply, WorkerReply, WorkerTask } from '../workers/messages.ts';
 import type { Claimant } from './claims/claimant.ts';
 import { type DrainOutcome, drainTurn } from './claims/drain.ts';
-import { isStopped, untilResumed } from './claims/orders.ts';
+import { isClosed, isStopped, untilResumed } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
 import { mergeVerified, nothingVerified, type VerifyResult } from './observe/verify.ts';
 import { hugePageSizeBytes } from './physical/geometry.ts';
@@ -114,7 +114,8 @@ export class Background {
 
   /** Whether a drain is at work, or paused, or soon will be for the first time. */
   get active(): boolean {
-    return this.hasStarted ? this.#drains.some(({ running }) => running) : this.threads > 0;
+    if (this.hasStarted) return this.#drains.some(({ running }) => running);
+    return this.threads > 0 && !isClosed(this.#claimant.region);
   }
 
   /**
@@ -301,7 +302,7 @@ class Drain {
 
   /** Whether a worker has begun and not ended. */
   get hasBegun(): boolean {
-    // Sequentially consistent, and that is needed: partner of the store in worker.ts. Whoever closes has stored `closed`
+    // Sequentially consistent, and that is needed: partner of the store in worker.ts. Whoever closes has stored CLOSE
     // before; a worker that we do not see begin will see that.
     return this.running && Atomics.load(this.#started, 0) === 1;
   }

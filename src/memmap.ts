@@ -128,7 +128,7 @@ export class Memmap implements AsyncDisposable {
     signal.addEventListener('abort', cancel, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', cancel);
     // while it is not ready it may still be cancelled, after a retry, too
-    if (this.#background?.threads) this.ready.then(this.#forgetSignal, () => {});
+    if (this.#background?.threads) setImmediate(() => this.ready.then(this.#forgetSignal, () => {}));
   }
 
   /**

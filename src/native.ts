@@ -32,7 +32,7 @@ export interface Addon extends Omit<InitKernel, 'storePath' | 'fill'> {
   unmapHugePages(view: Uint32Array, pageSizeBytes: number): number;
   /** mbind(MPOL_PREFERRED) of the view's whole pages to a node of this machine. */
   preferNode(view: Uint32Array, nid: number): number;
-  /** Maps the view's whole pages at once, as if each had been written to (MADV_POPULATE_WRITE, Linux 5.14). */
+  /** Maps the pages that the view meets at once, as if each had been written to (MADV_POPULATE_WRITE, Linux 5.14). */
   populate(view: Uint32Array, byteOffset?: number, byteLength?: number): number;
   /** Gives the memory of the view's whole pages back to the kernel; it reads as zeros from then on. */
   discard(view: Uint32Array): number;

@@ -1,6 +1,6 @@
 /** When everything is initialized: `ready`, what it rejects with, and waiting for it within limits. */
 import type { Background } from './background.ts';
-import { isInitialized, isSettled, payloadOf } from './claims/chunk-map.ts';
+import { isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
 import { type Claimant, chunkFailed } from './claims/claimant.ts';
 import { isClosed, isStopped, openerOf } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
@@ -86,8 +86,8 @@ export class Readiness {
 
   async #drained(background: Background): Promise<void> {
     // after a retry: the drains of before have nothing to do any more, but may not have told so yet
-    // (not awaited at the first start: threads are to be on their way when open returns, whatever its caller does next)
-    if (background.hasStarted) await background.ended();
+    // (only then: with nothing at work they start at once, whatever their caller does next)
+    if (background.hasStarted && background.active) await background.ended();
     const outcome = await background.start();
     if (outcome === 'cancelled') throw this.#stopError();
     await this.#allSettled();
@@ -99,19 +99,28 @@ export class Readiness {
    */
   async #allSettled(): Promise<void> {
     const { chunks, region } = this.#claimant;
-    for (let last = chunks.lastUnsettled(); last >= 0; last = chunks.lastUnsettled(last + 1)) {
+    let failed: VmemmapError | undefined;
+    for (let end = chunks.chunks; ; ) {
+      const last = chunks.lastUninitialized(end);
+      if (last < 0) break;
       const word = chunks.load(last);
-      if (isSettled(word)) continue;
+      if (stateOf(word) === 'failed') {
+        // Remembered as it was seen: a retry may set it free while we wait for another, and it is not initialized then. Only
+        // READY is final, so only a pass that saw nothing else is a proof.
+        const range = region.rangeOfChunk(last);
+        failed = chunkFailed(range, last - range.firstChunk, payloadOf(word));
+        end = last;
+        continue;
+      }
+      end = last + 1;
+      if (isInitialized(word)) continue;
       if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
       if (this.isOrphaned) throw orphanedError();
       if (this.#background) await chunks.waitAsync(last, word, lookAroundMs);
       // whoever attached has no workers that keep the process alive while it waits
       else await this.#claimant.waitForChange(last, word, lookAroundMs);
     }
-    const failed = chunks.firstFailed();
-    if (failed < 0) return;
-    const range = region.rangeOfChunk(failed);
-    throw chunkFailed(range, failed - range.firstChunk, payloadOf(chunks.load(failed)));
+    if (failed) throw failed;
   }
 
   /** Whether this thread attached to a memmap whose opener, and with it its background, has died. */
@@ -196,6 +205,10 @@ export class Readiness {
   close(): void {
     this.#closing = true;
     this.wake();
+    if (this.#ready) return;
+    // nothing was begun, and nothing will be
+    this.outcome = 'failed';
+    this.#expect(Promise.reject(this.#stopError()));
   }
 }
 

@@ -3,7 +3,7 @@
  * CommonJS file, worker.cjs: that loads in 2 ms where thirty ES modules take 20, and a thread that is terminated just as it
  * loads ES modules takes the whole process down with it (seen with Node 20: IsGraphAsync, ExecuteAsyncModule).
  */
-import { setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import { Claimant } from '../src/claims/claimant.ts';
 import { drain } from '../src/claims/drain.ts';
@@ -19,9 +19,9 @@ import type { WorkerData, WorkerReply, WorkerTask } from './messages.ts';
  */
 const niceness = 10;
 try {
-  // On Linux a thread has a niceness of its own, and 0 is the calling thread (setpriority(2)). piscina's niceIncrement does
-  // the same through a package whose loading takes each thread 3 ms.
-  setPriority(0, niceness);
+  // On Linux a thread has a niceness of its own, inherited from whoever made it, and 0 is the calling thread (setpriority(2)).
+  // piscina's niceIncrement does the same through a package whose loading takes each thread 3 ms.
+  setPriority(0, Math.min(constants.priority.PRIORITY_LOW, getPriority(0) + niceness));
 } catch {
   // a sandbox may forbid it; it is a courtesy, and no reason not to work
 }

@@ -22,10 +22,11 @@
  *     READY → FREE         the opener's close, behind all     forget      relaxed would do: nothing can be claimed any more
  *
  * READY and DURABLE are final until the memmap is closed, so a thread that has seen one may remember it without looking again.
- * Every edge but the first and the last wakes all who wait for the word to change. JavaScript's Atomics are sequentially consistent, which
- * is stronger than any order above. A thread may hold several
- * claims at once (a drain takes the chunks of a batch in a row, upwards, and waits for nobody while it holds them), but none
- * across turns of the event loop: who sees CLAIMED by its own thread has found a defect (or a test).
+ * FAILED is not: a retry sets it free. Every edge but the first and the last wakes all who wait for the word to change.
+ * JavaScript's Atomics are sequentially consistent, which is stronger than any order above.
+ *
+ * A thread may hold several claims at once: a drain takes the chunks of a batch in a row, upwards, and waits for nobody while it
+ * holds them. None is held across turns of the event loop: who sees CLAIMED by its own thread has found a defect (or a test).
  */
 import { invariant } from '../errors.ts';
 import type { Region } from '../region/region.ts';
@@ -95,24 +96,13 @@ export class ChunkMap {
     return Atomics.load(this.#words, this.#first + chunk);
   }
 
-  /** Highest chunk below `end` that is neither initialized nor failed, or −1. */
-  lastUnsettled(end: number = this.chunks): number {
+  /** Highest chunk below `end` that is not initialized, or −1. */
+  lastUninitialized(end: number = this.chunks): number {
     const words = this.#words;
     let at = this.#first + end - 1;
     // acquire: as in `load`, for whoever is told −1 takes everything for initialized
-    while (at >= this.#first && isSettled(Atomics.load(words, at))) at--;
+    while (at >= this.#first && isInitialized(Atomics.load(words, at))) at--;
     return at - this.#first;
-  }
-
-  /** Lowest chunk that has failed, or −1. */
-  firstFailed(): number {
-    const words = this.#words;
-    const end = this.#first + this.chunks;
-    for (let at = this.#first; at < end; at++) {
-      // relaxed would do: its descriptors mean nothing
-      if ((Atomics.load(words, at) & stateMask) === chunkState.failed) return at - this.#first;
-    }
-    return -1;
   }
 
   /**
@@ -189,13 +179,13 @@ export class ChunkMap {
    * @returns whether it changed; may be true without a change (a wake-up for another reason), so look again.
    */
   wait(chunk: number, word: number, ms: number): boolean {
-    // pairs with the notify in #wake
+    // pairs with the notify in #wake and publish
     return Atomics.wait(this.#words, this.#first + chunk, word, ms) !== 'timed-out';
   }
 
   /** The same without blocking the thread. It does not keep the event loop alive by itself. */
   waitAsync(chunk: number, word: number, ms: number): Promise<unknown> | undefined {
-    // pairs with the notify in #wake; not async when the word has changed already
+    // pairs with the notify in #wake and publish; not async when the word has changed already
     const result = Atomics.waitAsync(this.#words, this.#first + chunk, word, ms);
     return result.async ? result.value : undefined;
   }

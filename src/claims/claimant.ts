@@ -112,7 +112,8 @@ export class Claimant {
   }
 
   #publish(first: number, count: number, counter: OwnerCounter): void {
-    // Counted before they are published: whoever sees all chunks ready also finds them all counted.
+    // Counted before they are published: whoever sees all chunks ready also finds them all counted. A thread that dies in
+    // between leaves its row counted, and whoever takes it over counts it again.
     this.owners.count(this.#owner, counter, count);
     this.seen.fill(1, first, first + count);
     this.chunks.publish(first, this.tag, first + count);
@@ -146,7 +147,10 @@ export class Claimant {
 
   /** Whether every chunk is initialized or has failed. */
   allSettled(): boolean {
-    return this.chunks.lastUnsettled() < 0;
+    for (let chunk = this.chunks.lastUninitialized(); chunk >= 0; chunk = this.chunks.lastUninitialized(chunk)) {
+      if (stateOf(this.chunks.load(chunk)) !== 'failed') return false;
+    }
+    return true;
   }
 
   /** Forgets what was initialized: its memory has been given back. */

@@ -114,8 +114,8 @@ function runsPerMsWithoutUs(region: Region, range: RegionRange, clock: Clock): n
  * claims no more than a chunk. Orders are obeyed between two batches.
  */
 function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome {
-  const order = orderOf(claimant);
-  if (order !== undefined) return order;
+  const told = orderOf(claimant);
+  if (told !== undefined) return told;
   const run = takeRun(claimant.region, range);
   const first = firstChunkOfRun(range, run);
   if (first >= range.chunks) return 'passed';
@@ -155,8 +155,8 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
     for (;;) {
       const word = claimant.chunks.load(number);
       if (isSettled(word)) break;
-      const order = orderOf(claimant);
-      if (order !== undefined) return order;
+      const told = orderOf(claimant);
+      if (told !== undefined) return told;
       if (stateOf(word) === 'free') {
         // asked until nobody gets on, and not for every chunk again
         waits &&= getsOn(claimant.region, range, lookAroundMs);

@@ -74,23 +74,36 @@ function stepDouble(count: number, lane: number, value: number, step: number): v
   }
 }
 
+/**
+ * Whether the processor computes with denormals in this thread. A native library that was linked with -ffast-math tells it not
+ * to in the thread that loads it, and threads inherit that; so it is asked each time, by a sum that no compiler knows.
+ */
+function keepsDenormals(): boolean {
+  scratch[0] = 3;
+  scratch[1] = 0;
+  scratchLanes[1] = (scratchLanes[0] as number) + (scratchLanes[0] as number);
+  return scratch[2] === 6;
+}
+
 /** Steps one lane of the scratch, whose descriptors have the numbers from `index` on. */
-function stepLane(count: number, p: Uint32Array, lane: number, index: number): void {
+function stepLane(count: number, p: Uint32Array, lane: number, index: number, byDouble: boolean): void {
   const value = (p[lane * 2 + 1] as number) * two32 + (p[lane * 2] as number);
   const stepHigh = p[descriptorWords + lane * 2 + 1] as number;
   const step = stepHigh * two32 + (p[descriptorWords + lane * 2] as number);
   // sums of products that are exact themselves when they are that small
-  const isExact = value < two53 && step < two53 && value + step * (index + count) < two53;
+  const isExact = byDouble && value < two53 && step < two53 && value + step * (index + count) < two53;
   if (isExact) stepDouble(count, lane, value + step * index, step);
   else fillLane(scratch, 0, count, p, lane, index);
 }
 
 /** Writes descriptors whose lanes step, block by block through the scratch. */
 function fillStepping(words: Uint32Array, at: number, count: number, p: Uint32Array, index: number): void {
+  const byDouble = keepsDenormals();
   fillConstant(scratch, 0, Math.min(count, scratchDescriptors), p);
   for (let done = 0; done < count; done += scratchDescriptors) {
     const block = Math.min(scratchDescriptors, count - done);
-    for (let lane = 0; lane < descriptorLanes; lane++) if (steps(p, lane)) stepLane(block, p, lane, index + done);
+    for (let lane = 0; lane < descriptorLanes; lane++)
+      if (steps(p, lane)) stepLane(block, p, lane, index + done, byDouble);
     const start = at + done * descriptorWords;
     if (block === scratchDescriptors) words.set(scratch, start);
     // a part of the scratch would have to be an array of its own

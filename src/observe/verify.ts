@@ -57,7 +57,7 @@ export function verifyShare(region: Region, cursor: Int32Array<SharedArrayBuffer
     const number = Atomics.add(cursor, 0, 1);
     if (number >= region.chunks) return result;
     if (!isInitialized(chunks.load(number))) continue;
-    const range = region.ranges.findLast((candidate) => candidate.firstChunk <= number) as RegionRange;
+    const range = region.rangeOfChunk(number);
     result = mergeVerified(result, verifyChunk(range, number - range.firstChunk));
   }
 }

@@ -36,7 +36,7 @@ export interface BackingReport {
   readonly nodeErrno?: number;
 }
 
-/** What a request will be answered with, decided before anything is allocated: the plan depends on it. */
+/** What a request will be answered with, decided before anything is allocated. */
 export interface BackingChoice {
   readonly requested: BackingName;
   readonly effective: BackingName;

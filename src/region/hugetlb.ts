@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { VmemmapError } from '../errors.ts';
 import { addonState } from '../native.ts';
+import { parseCpulist } from '../physical/sysfs.ts';
 
 /** The huge pages of one size. */
 export interface HugetlbPool {
@@ -28,19 +29,19 @@ export function readHugetlbPools(path: string = poolsPath): HugetlbPool[] {
     .map((name) => /^hugepages-(\d+)kB$/.exec(name)?.[1])
     .filter((kib) => kib !== undefined)
     .map((kib) => {
-      const read = (name: string): number => Number(readFileSync(`${path}/hugepages-${kib}kB/${name}`, 'utf8'));
+      const count = (name: string): number => Number(readFileSync(`${path}/hugepages-${kib}kB/${name}`, 'utf8'));
       // read when they are asked for: most often the free pages of one pool are enough, and whoever opens waits meanwhile
       return {
         pageSizeBytes: Number(kib) * 1024,
         get freePages() {
           // resv_hugepages: promised to somebody who has not touched them yet
-          return Math.max(0, read('free_hugepages') - read('resv_hugepages'));
+          return Math.max(0, count('free_hugepages') - count('resv_hugepages'));
         },
         get surplusPages() {
-          return Math.max(0, read('nr_overcommit_hugepages') - read('surplus_hugepages'));
+          return Math.max(0, count('nr_overcommit_hugepages') - count('surplus_hugepages'));
         },
         get pages() {
-          return read('nr_hugepages');
+          return count('nr_hugepages');
         },
       };
     })
@@ -57,37 +58,57 @@ function sizeName(bytes: number): string {
 const noLimitBytes = 2 ** 62;
 
 /**
- * Whether a control group that this process is in limits its reserved huge pages. Then the kernel may refuse a page although
- * it was reserved, and does so when it is first touched (hugetlb_cgroup_charge_cgroup in mm/hugetlb_cgroup.c): by a signal,
- * unless it is asked before.
+ * Whether the kernel may refuse this process a huge page although it was reserved: because a control group limits them, or
+ * because the process may not use all nodes (reservations are made for the machine as a whole, see hugetlb_acct_memory in
+ * mm/hugetlb.c). It does so when the page is first touched, by a signal, unless it is asked before.
  */
-export function isHugetlbLimited(pageSizeBytes: number, procRoot = '/proc', cgroupRoot = '/sys/fs/cgroup'): boolean {
-  let groups: string;
-  try {
-    groups = readFileSync(`${procRoot}/self/cgroup`, 'utf8');
-  } catch {
-    return false; // a kernel without control groups
-  }
-  return groups.split('\n').some((line) => {
-    const [, , controllers, path] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? [];
-    if (path === undefined || (controllers !== '' && controllers !== 'hugetlb')) return false;
-    const [mount, file] = controllers === '' ? ['', 'max'] : ['/hugetlb', 'limit_in_bytes'];
+export function isHugetlbLimited(
+  pageSizeBytes: number,
+  { procRoot = '/proc', sysRoot = '/sys' }: { procRoot?: string; sysRoot?: string } = {},
+): boolean {
+  return isConfined(procRoot, sysRoot) || isGroupLimited(pageSizeBytes, procRoot, `${sysRoot}/fs/cgroup`);
+}
+
+/** Whether some node that has memory is none of the process's. */
+function isConfined(procRoot: string, sysRoot: string): boolean {
+  const list = /^Mems_allowed_list:\s*(\S+)$/m.exec(read(`${procRoot}/self/status`) ?? '')?.[1];
+  const withMemory = read(`${sysRoot}/devices/system/node/has_memory`)?.trim();
+  if (list === undefined || withMemory === undefined) return false; // a kernel without nodes
+  const allowed = new Set(parseCpulist(list));
+  return parseCpulist(withMemory).some((nid) => !allowed.has(nid));
+}
+
+function isGroupLimited(pageSizeBytes: number, procRoot: string, cgroupRoot: string): boolean {
+  return (read(`${procRoot}/self/cgroup`) ?? '').split('\n').some((line) => {
+    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (controllers === undefined || path === undefined) return false;
+    // where distributions mount the one hierarchy of the second version, alone or beside those of the first
+    const [mounts, file] =
+      controllers === ''
+        ? [['', '/unified'], 'max']
+        : [controllers.split(',').includes('hugetlb') ? [`/${controllers}`, '/hugetlb'] : [], 'limit_in_bytes'];
     const parts = path.split('/').filter((part) => part !== '');
     // a limit binds everybody below it
-    return Array.from({ length: parts.length + 1 }, (_, depth) => parts.slice(0, depth)).some((ancestors) => {
-      const folder = [`${cgroupRoot}${mount}`, ...ancestors].join('/');
-      return isLimit(`${folder}/hugetlb.${sizeName(pageSizeBytes)}.${file}`);
-    });
+    const groups = Array.from({ length: parts.length + 1 }, (_, depth) => ['', ...parts.slice(0, depth)].join('/'));
+    return mounts.some((mount) =>
+      groups.some((group) => isLimit(`${cgroupRoot}${mount}${group}/hugetlb.${sizeName(pageSizeBytes)}.${file}`)),
+    );
   });
 }
 
+/** Whether a file holds a limit: the controller may not be on at its level. */
 function isLimit(path: string): boolean {
-  if (!existsSync(path)) return false; // the controller is not on at this level
+  const text = read(path)?.trim();
+  return text !== undefined && text !== 'max' && Number(text) < noLimitBytes;
+}
+
+/** What a file holds; undefined when it is not there. Most are not, and an error would cost more than looking first. */
+function read(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
   try {
-    const text = readFileSync(path, 'utf8').trim();
-    return text !== 'max' && Number(text) < noLimitBytes;
+    return readFileSync(path, 'utf8');
   } catch {
-    return false; // the group has gone meanwhile
+    return undefined; // it has gone meanwhile, or is not for us
   }
 }
 

@@ -36,7 +36,7 @@ const controlLines = 8;
 
 /** Range words, each alone in its line; numbers are lines from the start of a range's words. */
 export const rangeLine = {
-  /** Next chunk that the drain will try: only a hint of where to look, the chunk words decide. */
+  /** Next run that a drain will take: only a hint of where to look, the chunk words decide. */
   drainCursor: 0,
   /** Pages of this range that `grow` has handed out, counted from its start. */
   growCursor: 1,

@@ -172,7 +172,7 @@ export class Region {
   readonly pages: number;
   /** The control buffer as words: superblock, control words, owner table, chunk words. */
   readonly control: Int32Array<SharedArrayBuffer>;
-  /** Indices in {@link control} of the control words: looked at between any two chunks. */
+  /** Indices in {@link control} of the control words: looked at between any two batches. */
   readonly word: Readonly<Record<ControlWordName, number>>;
 
   private constructor(handle: RegionHandle) {

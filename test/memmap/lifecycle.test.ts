@@ -241,6 +241,30 @@ describe('pause and cancel', () => {
     expect(memmap.isInitialized(2 ** 20 - 1)).toBe(true);
   });
 
+  it('retry starts it again at once, whatever is verified meanwhile', async () => {
+    await using memmap = await Memmap.open(large);
+    memmap.pause();
+    const verified = memmap.verify();
+    memmap.cancel();
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CANCELLED' });
+    memmap.retry();
+    expect(memmap.state).toBe('active');
+    await memmap.ready;
+    await verified;
+    expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20, wrong: 0 });
+  });
+
+  it('a signal is forgotten when all is ready, and starts nothing before its time', async () => {
+    const abort = new AbortController();
+    await using memmap = await Memmap.open({ ...small, signal: abort.signal });
+    expect(memmap.state).toBe('active');
+    await memmap.ready;
+    await new Promise(setImmediate);
+    abort.abort();
+    expect(memmap.state).toBe('idle');
+    await memmap.ready;
+  });
+
   it('without threads, too, cancel ends ready and sync', async () => {
     await using memmap = await Memmap.open({ ...large, threadsPerNode: 0 });
     const sync = memmap.sync();
@@ -269,6 +293,37 @@ describe('pause and cancel', () => {
     abort.abort();
     await memmap.ready;
     expect(memmap.state).toBe('idle');
+  });
+});
+
+describe('a chunk that failed and was set free again', () => {
+  const rangeOf = (memmap: Memmap) => memmap.ranges[0] as Memmap['ranges'][number];
+
+  /** All initialized but chunk 3, and the last, which has failed. */
+  async function failedLast() {
+    const memmap = await Memmap.open({ ...small, threadsPerNode: 0 });
+    const chunks = ChunkMap.of(Region.attach(memmap.handle()));
+    const last = chunks.chunks - 1;
+    for (let chunk = 0; chunk < last; chunk++) if (chunk !== 3) memmap.fault(rangeOf(memmap).chunkStart(chunk));
+    chunks.claim(last, 99);
+    chunks.fail(last, 99, 12);
+    return { memmap, last };
+  }
+
+  it('while ready waited for another one is not taken for initialized', async () => {
+    const { memmap, last } = await failedLast();
+    const { ready } = memmap;
+    await new Promise(setImmediate);
+    expect(memmap.retry()).toBe(1);
+    const again = memmap.ready;
+    memmap.fault(rangeOf(memmap).chunkStart(3));
+    // what was begun before the retry tells what it saw
+    await expect(ready).rejects.toMatchObject({ code: 'CHUNK_FAILED', errno: 12 });
+    const pfn = rangeOf(memmap).chunkStart(last);
+    expect(memmap.isInitialized(pfn)).toBe(false);
+    expect(memmap.fault(pfn)).toBe('claimed');
+    await again;
+    await memmap.close();
   });
 });
 
@@ -318,6 +373,19 @@ describe('close', () => {
     const { ready } = idle;
     await idle.close();
     await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('right after open leaves nothing to come: the state is idle, ready has rejected, verify starts no thread', async () => {
+    const memmap = await Memmap.open(large);
+    await memmap.close();
+    expect(memmap.state).toBe('idle');
+    expect(memmap.progressNow().state).toBe('idle');
+    await expect(memmap.ready).rejects.toMatchObject({ code: 'CLOSED' });
+    expect(memmap.retry()).toBe(0);
+    await memmap.verify();
+    await new Promise(setImmediate);
+    expect(memmap.state).toBe('idle');
+    expect(memmap.stats().workers.failures).toEqual([]);
   });
 
   it('after ready leaves ready as it was', async () => {

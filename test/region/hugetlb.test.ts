@@ -64,36 +64,61 @@ describe('the pools', () => {
 describe('a limit on reserved huge pages', () => {
   const limited = (cgroup: string, files: Record<string, string>, pageSizeBytes = 2 * MiB): boolean => {
     const root = makeTree({ 'proc/self/cgroup': cgroup, ...files });
-    return isHugetlbLimited(pageSizeBytes, `${root}/proc`, `${root}/cgroup`);
+    return isHugetlbLimited(pageSizeBytes, { procRoot: `${root}/proc`, sysRoot: `${root}/sys` });
   };
 
   it.each([
-    ['of the group itself', '0::/a/b\n', { 'cgroup/a/b/hugetlb.2MB.max': '4194304\n' }, true],
+    ['of the group itself', '0::/a/b\n', { 'sys/fs/cgroup/a/b/hugetlb.2MB.max': '4194304\n' }, true],
     [
       'of a group above it',
       '0::/a/b\n',
-      { 'cgroup/a/hugetlb.2MB.max': '0\n', 'cgroup/a/b/hugetlb.2MB.max': 'max\n' },
+      { 'sys/fs/cgroup/a/hugetlb.2MB.max': '0\n', 'sys/fs/cgroup/a/b/hugetlb.2MB.max': 'max\n' },
       true,
     ],
-    ['of the group that a namespace shows as the root', '0::/\n', { 'cgroup/hugetlb.2MB.max': '2097152\n' }, true],
+    [
+      'of the group that a namespace shows as the root',
+      '0::/\n',
+      { 'sys/fs/cgroup/hugetlb.2MB.max': '2097152\n' },
+      true,
+    ],
     [
       'of the first hierarchy',
       '3:hugetlb:/a\n0::/\n',
-      { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '2097152\n' },
+      { 'sys/fs/cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '2097152\n' },
       true,
     ],
-    ['that is none', '0::/a\n', { 'cgroup/a/hugetlb.2MB.max': 'max\n' }, false],
+    ['that is none', '0::/a\n', { 'sys/fs/cgroup/a/hugetlb.2MB.max': 'max\n' }, false],
     [
       'that is none in the first hierarchy',
       '3:hugetlb:/a\n',
-      { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '9223372036852678656\n' },
+      { 'sys/fs/cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '9223372036852678656\n' },
       false,
     ],
-    ['for pages of another size', '0::/a\n', { 'cgroup/a/hugetlb.1GB.max': '0\n' }, false],
-    ['of a group beside it', '0::/a\n', { 'cgroup/b/hugetlb.2MB.max': '0\n' }, false],
-    ['of another controller', '3:memory:/a\n', { 'cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '0\n' }, false],
+    ['for pages of another size', '0::/a\n', { 'sys/fs/cgroup/a/hugetlb.1GB.max': '0\n' }, false],
+    ['of a group beside it', '0::/a\n', { 'sys/fs/cgroup/b/hugetlb.2MB.max': '0\n' }, false],
+    ['of another controller', '3:memory:/a\n', { 'sys/fs/cgroup/hugetlb/a/hugetlb.2MB.limit_in_bytes': '0\n' }, false],
   ])('%s is seen for what it is', (_, cgroup, files, wanted) => {
     expect(limited(cgroup, files as Record<string, string>)).toBe(wanted);
+  });
+
+  it.each([
+    ['beside hierarchies of the first version', '0::/a\n', 'unified/a/hugetlb.2MB.max'],
+    ['mounted together with others', '3:pids,hugetlb:/a\n', 'pids,hugetlb/a/hugetlb.2MB.limit_in_bytes'],
+    ['mounted together with others, by its own name', '3:pids,hugetlb:/a\n', 'hugetlb/a/hugetlb.2MB.limit_in_bytes'],
+  ])('is found where it is %s', (_, cgroup, file) => {
+    expect(limited(cgroup, { [`sys/fs/cgroup/${file}`]: '4194304\n' })).toBe(true);
+  });
+
+  it.each([
+    ['all nodes that have memory', '0-1', '0-1', false],
+    ['more nodes than have memory', '0-63', '0', false],
+    ['not all nodes', '1', '0-1', true],
+  ])('is what a process has that may use %s', (_, allowed, withMemory, wanted) => {
+    const files = {
+      'proc/self/status': `Name:\tnode\nMems_allowed:\t3\nMems_allowed_list:\t${allowed}\n`,
+      'sys/devices/system/node/has_memory': `${withMemory}\n`,
+    };
+    expect(limited('0::/\n', files)).toBe(wanted);
   });
 
   it.each([
@@ -101,11 +126,11 @@ describe('a limit on reserved huge pages', () => {
     ['32MB', 2 ** 25],
     ['1GB', GiB],
   ])('on pages of %s is looked for under that name', (name, pageSizeBytes) => {
-    expect(limited('0::/\n', { [`cgroup/hugetlb.${name}.max`]: '0\n' }, pageSizeBytes)).toBe(true);
+    expect(limited('0::/\n', { [`sys/fs/cgroup/hugetlb.${name}.max`]: '0\n' }, pageSizeBytes)).toBe(true);
   });
 
   it('is none without control groups', () => {
-    expect(isHugetlbLimited(2 * MiB, '/nowhere', '/nowhere')).toBe(false);
+    expect(isHugetlbLimited(2 * MiB, { procRoot: '/nowhere', sysRoot: '/nowhere' })).toBe(false);
   });
 });
 
