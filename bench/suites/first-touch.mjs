@@ -1,7 +1,7 @@
 /** First touch: from the call of open until every descriptor is initialized, on memory that nobody has touched. */
 import { hugePagesFor, releaseHugePages } from '../support/memory.mjs';
 import { gbPerSecond, record } from '../support/record.mjs';
-import { alternate, interleave, rooflineTrial, Subject, trial } from '../support/trial.mjs';
+import { alternate, interleave, rooflineFirstMs, Subject, trial } from '../support/trial.mjs';
 
 export const title = 'First touch';
 
@@ -30,19 +30,17 @@ function besideNode(subject, trials) {
   const options = { topology, threadsPerNode: threads };
   const results = interleave(trials, {
     ours: () => trial('support/open-trial.mjs', { options, warmBytes: bytes }),
-    roofline: () => rooflineTrial({ bytes, threads, stores: 'plain', again: 0, warm: 1 }),
+    roofline: () => rooflineFirstMs({ bytes, threads }),
     small: () => trial('support/open-trial.mjs', { options: { ...options, backing: 'shared' }, warmBytes: bytes }),
-    rooflineSmall: () => rooflineTrial({ bytes, threads, stores: 'plain', pages: 'small', again: 0, warm: 1 }),
+    rooflineSmall: () => rooflineFirstMs({ bytes, threads, pages: 'small' }),
     split: () => trial('peers/static-split.mjs', { pages, threads, warmBytes: bytes }),
     serial: () => trial('peers/serial.mjs', { pages, warmBytes: bytes }),
   });
   const inMs = {
     ...Object.fromEntries(['ours', 'small'].map((name) => [name, results[name].map(asRound)])),
+    ...Object.fromEntries(['roofline', 'rooflineSmall'].map((name) => [name, results[name].map((ms) => ({ ms }))])),
     ...Object.fromEntries(
-      ['roofline', 'rooflineSmall', 'split', 'serial'].map((name) => [
-        name,
-        results[name].map(({ firstMs }) => ({ ms: firstMs })),
-      ]),
+      ['split', 'serial'].map((name) => [name, results[name].map(({ firstMs }) => ({ ms: firstMs }))]),
     ),
   };
   const huge = 'transparent huge pages, threads start';
@@ -76,9 +74,7 @@ function withThreadsStarting(subject, trials) {
   const options = { topology, threadsPerNode: threads, backing: memory.backing };
   const results = interleave(trials, {
     ours: () => asRound(trial('support/open-trial.mjs', { options, warmBytes: bytes })),
-    roofline: () => {
-      return { ms: rooflineTrial({ bytes, threads, stores: 'plain', pages: memory.pages, again: 0, warm: 1 }).firstMs };
-    },
+    roofline: () => ({ ms: rooflineFirstMs({ bytes, threads, pages: memory.pages }) }),
   });
   const name = `${kindOf(memory)}, threads start`;
   return [compare(subject, name, results, 'ours', 'C++ roofline', 'roofline', memory.note)];

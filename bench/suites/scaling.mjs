@@ -1,7 +1,7 @@
 /** First touch by size and by number of threads, beside the roofline. */
 import { hugePagesFor } from '../support/memory.mjs';
 import { gbPerSecond, record } from '../support/record.mjs';
-import { interleave, rooflineTrial, trial } from '../support/trial.mjs';
+import { interleave, rooflineFirstMs, trial } from '../support/trial.mjs';
 
 export const title = 'Scaling';
 
@@ -27,16 +27,14 @@ export function run({ tiny, trials, threads }) {
       ours: () => {
         return trial('support/open-trial.mjs', { options, warmBytes: bytes });
       },
-      roofline: () => {
-        return rooflineTrial({ bytes, threads: count, stores: 'plain', pages: memory.pages, again: 0, warm: 1 });
-      },
+      roofline: () => rooflineFirstMs({ bytes, threads: count, pages: memory.pages }),
     });
     const [{ pageSize, storePath }] = results.ours;
     return {
       unit: 'GB/s',
       ours: results.ours.map(({ readyMs }) => gbPerSecond(bytes, readyMs)),
       peer: 'C++ roofline',
-      peerValues: results.roofline.map(({ firstMs }) => gbPerSecond(bytes, firstMs)),
+      peerValues: results.roofline.map((ms) => gbPerSecond(bytes, ms)),
       what: `${size} of pmem, first touch, open to ready, ${count} threads, ${pageSize} B pages, ${storePath}${memory.note}`,
     };
   };

@@ -46,14 +46,23 @@ function optionsOf(settings) {
 }
 
 /**
- * Touches so much memory and gives it back, by the trial's own process right before its clock starts, as the roofline does with
- * `warm`: a hypervisor that has taken free memory away, which it does within seconds, brings it back at a tenth of the speed,
+ * Touches so much memory and gives it back, right before a trial's clock starts: a hypervisor that has taken free memory away, which it does within seconds, brings it back at a tenth of the speed,
  * and one that has seen a processor idle may give it half a core.
  * @param {number} bytes
  * @param {'huge' | 'hugetlb'} [pages]
  */
 export function warmUp(bytes, pages = 'huge') {
   rooflineTrial({ bytes, threads: 2, stores: 'plain', pages, again: 0 });
+}
+
+/**
+ * First touch by the C++ peer, in a process that begins as ours do: behind a warm-up by another one.
+ * @param {Parameters<typeof rooflineTrial>[0]} settings
+ * @returns {number} milliseconds
+ */
+export function rooflineFirstMs(settings) {
+  warmUp(settings.bytes, settings.pages === 'hugetlb' ? 'hugetlb' : 'huge');
+  return rooflineTrial({ ...settings, stores: 'plain', again: 0 }).firstMs;
 }
 
 /**
