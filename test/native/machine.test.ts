@@ -1,5 +1,5 @@
 /** What the addon tells of memory, threads and CPUs, and asks of the kernel, against what /proc says. */
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
@@ -39,6 +39,35 @@ async function inThread<T>(statements: string, data: unknown = undefined): Promi
     await worker.terminate();
   }
 }
+
+/** Whether the page that holds `address` is in memory: bit 63 of its entry in /proc/self/pagemap. */
+function isPresent(address: bigint): boolean {
+  const file = openSync('/proc/self/pagemap', 'r');
+  try {
+    const entry = Buffer.alloc(8);
+    readSync(file, entry, 0, 8, (address / 4096n) * 8n);
+    return entry.readBigUInt64LE() >> 63n === 1n;
+  } finally {
+    closeSync(file);
+  }
+}
+
+describe.skipIf(skipReason !== undefined)(named('populate'), () => {
+  it('maps every page that the view meets, also in part, and no other', ({ skip }) => {
+    const always =
+      hasHugePages && readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8').includes('[always]');
+    if (always) return skip('transparent huge pages are always on here, and map the neighbours of a page, too');
+    const bytes = new Uint8Array(new SharedArrayBuffer(2 ** 26));
+    // page 0 of the buffer holds its allocator's own words
+    const first = addon.bytesToBoundary(bytes, 4096) + 16 * 4096;
+    const words = new Uint32Array(bytes.buffer, first + 4096 - 64, (128 + 4096) / 4);
+    const pageAt = (page: number): bigint => addon.addressOf(words) + 64n - 4096n + BigInt(page) * 4096n;
+    expect([-1, 0, 1, 2, 3].map((page) => isPresent(pageAt(page)))).toEqual([false, false, false, false, false]);
+    expect(addon.populate(words)).toBe(0);
+    expect([-1, 0, 1, 2, 3].map((page) => isPresent(pageAt(page)))).toEqual([false, true, true, true, false]);
+    expect(addon.populate(words, 0, 0)).toBe(0);
+  });
+});
 
 describe.skipIf(skipReason !== undefined)(named('bytesToBoundary'), () => {
   const bytes = new Uint8Array(new SharedArrayBuffer(2 ** 16));
