@@ -52,6 +52,7 @@ function optionsOf(settings) {
  * @param {'huge' | 'hugetlb'} [pages]
  */
 export function warmUp(bytes, pages = 'huge') {
+  if (bytes === 0) return;
   rooflineTrial({ bytes, threads: 2, stores: 'plain', pages, again: 0 });
 }
 

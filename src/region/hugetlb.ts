@@ -71,11 +71,12 @@ export function isHugetlbLimited(
 
 /** Whether some node that has memory is none of the process's. */
 function isConfined(procRoot: string, sysRoot: string): boolean {
+  const withMemory = parseCpulist(read(`${sysRoot}/devices/system/node/has_memory`)?.trim() ?? '0');
+  if (withMemory.length < 2) return false; // the only one, or a kernel without nodes
   const list = /^Mems_allowed_list:\s*(\S+)$/m.exec(read(`${procRoot}/self/status`) ?? '')?.[1];
-  const withMemory = read(`${sysRoot}/devices/system/node/has_memory`)?.trim();
-  if (list === undefined || withMemory === undefined) return false; // a kernel without nodes
+  if (list === undefined) return false;
   const allowed = new Set(parseCpulist(list));
-  return parseCpulist(withMemory).some((nid) => !allowed.has(nid));
+  return withMemory.some((nid) => !allowed.has(nid));
 }
 
 function isGroupLimited(pageSizeBytes: number, procRoot: string, cgroupRoot: string): boolean {

@@ -27,7 +27,7 @@ import {
   rangeWord,
   regionLayout,
 } from './layout.ts';
-import { readSuperblock, writeSuperblock } from './superblock.ts';
+import { readSuperblock, type Superblock, writeSuperblock } from './superblock.ts';
 
 /** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
 const windowDescriptors: number = 2 ** 24;
@@ -175,8 +175,8 @@ export class Region {
   /** Indices in {@link control} of the control words: looked at between any two batches. */
   readonly word: Readonly<Record<ControlWordName, number>>;
 
-  private constructor(handle: RegionHandle) {
-    const superblock = readSuperblock(handle.control);
+  /** @param superblock what stands in the control buffer; whoever has written it need not read it. */
+  private constructor(handle: RegionHandle, superblock: Superblock = readSuperblock(handle.control)) {
     this.handle = handle;
     this.policy = superblock.policy;
     this.profileId = superblock.profileId;
@@ -233,8 +233,8 @@ export class Region {
     memory: MemoryHistory,
   ): Region {
     const control = new SharedArrayBuffer(regionLayout(plan.ranges).controlSizeBytes);
-    writeSuperblock(control, plan, policy);
-    return new Region({ kind: 'vmemmap-region', control, data, backing, memory });
+    const superblock = writeSuperblock(control, plan, policy);
+    return new Region({ kind: 'vmemmap-region', control, data, backing, memory }, superblock);
   }
 
   /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */

@@ -64,13 +64,14 @@ function randomBytes(): Uint8Array {
   return Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
 }
 
-/** Writes superblock and range table into a fresh control buffer. */
-export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: PolicyName): void {
+/** Writes superblock and range table into a fresh control buffer. @returns what a reader of it would be told. */
+export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: PolicyName): Superblock {
   const header = new Uint8Array(buffer, 0, headerSizeBytes(plan.ranges.length));
   const view = new DataView(buffer, 0, header.length);
   header.set(magic, at.magic);
   view.setUint32(at.layoutVersion, layoutVersion, true);
-  header.set(randomBytes(), at.uuid);
+  const uuid = randomBytes();
+  header.set(uuid, at.uuid);
   view.setUint32(at.rangeCount, plan.ranges.length, true);
   view.setUint32(at.ownerSlots, ownerSlots, true);
   view.setUint32(at.policy, policies.indexOf(policy), true);
@@ -87,6 +88,7 @@ export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: P
     new Uint32Array(buffer, entry + rangeAt.pattern, patternWords).set(range.pattern);
   });
   view.setUint32(at.checksum, checksum(header), true);
+  return { ranges: plan.ranges, policy, uuid: Buffer.from(uuid).toString('hex'), profileId: plan.profileId };
 }
 
 function invalid(what: string, received: unknown): VmemmapError {

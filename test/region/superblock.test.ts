@@ -71,6 +71,14 @@ describe('a superblock', () => {
     },
   );
 
+  prop.prop([anyPlan, fc.constantFrom('boot' as const, 'hotplug' as const)])(
+    'is told to its writer as a reader would be told',
+    (plan, policy) => {
+      const buffer = new SharedArrayBuffer(4096 + plan.ranges.length * 256);
+      expect(writeSuperblock(buffer, plan, policy)).toEqual(readSuperblock(buffer));
+    },
+  );
+
   it('has another uuid each time that one is written, and the same each time that it is read', () => {
     const [first, second] = [written(twoRanges), written(twoRanges)];
     expect(readSuperblock(first).uuid).toBe(readSuperblock(first).uuid);
