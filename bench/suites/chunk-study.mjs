@@ -1,8 +1,8 @@
 /** The study behind the default chunk: what a fault costs under load, and what everything costs, by the size of a chunk. */
 import { hugePagesFor } from '../support/memory.mjs';
 import { record } from '../support/record.mjs';
-import { interleave, percentile, trial } from '../support/trial.mjs';
-import { latencies } from './fault-latency.mjs';
+import { interleave, trial } from '../support/trial.mjs';
+import { latencies, percentiles } from './fault-latency.mjs';
 
 export const title = 'Chunk size';
 
@@ -30,8 +30,8 @@ export function run({ tiny, trials, threads }) {
   const results = interleave(trials, Object.fromEntries(subjects.map(([name, { run }]) => [name, run])));
   return subjects.flatMap(([name, { backing, size: of }]) => {
     const [{ chunkPages, pageSize, storePath }] = results[name];
-    const { missed } = latencies(results[name]);
-    const what = `${of} of pmem, a fault a millisecond at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.length} faults that found nothing ready${backing === 'shared' ? '' : memory.note}`;
+    const missed = results[name].map((result) => latencies(result).missed);
+    const what = `${of} of pmem, a fault a millisecond at random pfns, first touch, ${threads} threads, ${pageSize} B pages, ${storePath}, ${missed.flat().length} faults that found nothing ready, medians of ${missed.length} processes${backing === 'shared' ? '' : memory.note}`;
     const point = { chunkPages, backing: backing === 'shared' ? 'shared' : 'huge', isRange: name.endsWith('1/1024') };
     const label = `${point.backing === 'shared' ? 'small' : 'huge'} pages, chunks of ${chunkPages}${point.isRange ? ' (1/1024)' : ''}`;
     return [
@@ -43,7 +43,7 @@ export function run({ tiny, trials, threads }) {
           suite: 'chunk-study',
           name: `${label}: fault ${share}`,
           unit: 'µs',
-          ours: [percentile(missed, value) ?? 0],
+          ours: percentiles(missed, value),
           peer: '',
           what,
           ...point,

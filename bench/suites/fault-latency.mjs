@@ -15,13 +15,20 @@ const shares = [
 const peer = 'chunks of 1/1024 of the range';
 
 /**
- * Latencies of all faults of some trials, and of those which had to initialize or wait, ascending, in microseconds.
- * @param {readonly { latenciesUs: number[], outcomes: string[] }[]} trials
+ * Latencies of all faults of a trial, and of those which had to initialize or wait, ascending, in microseconds.
+ * @param {{ latenciesUs: number[], outcomes: string[] }} trial
  */
-export function latencies(trials) {
-  const all = trials.flatMap((result) => result.latenciesUs);
-  const outcomes = trials.flatMap((result) => result.outcomes);
-  return { all: sorted(all), missed: sorted(all.filter((_, index) => outcomes[index] !== 'ready')) };
+export function latencies({ latenciesUs, outcomes }) {
+  return { all: sorted(latenciesUs), missed: sorted(latenciesUs.filter((_, index) => outcomes[index] !== 'ready')) };
+}
+
+/**
+ * What a share of the faults did not exceed, for each trial that had any.
+ * @param {readonly (readonly number[])[]} trials latencies, ascending @param {number} share
+ */
+export function percentiles(trials, share) {
+  const some = trials.filter((ascending) => ascending.length > 0);
+  return some.length === 0 ? [0] : some.map((ascending) => percentile(ascending, share));
 }
 
 /** @param {{ tiny: boolean, trials: number, threads: number }} settings */
@@ -54,24 +61,34 @@ function latencyOf({ tiny, trials, threads }) {
         suite: 'fault-latency',
         name: `${name}, ${share}`,
         unit: 'µs',
-        ours: [percentile(mine, value) ?? 0],
+        ours: percentiles(mine, value),
         peer,
-        peerValues: [percentile(peers, value) ?? 0],
-        what: `${size} of pmem, ${mine.length} faults of order 0 at random pfns, one a millisecond, ${touch}, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}${note}`,
+        peerValues: percentiles(peers, value),
+        what: `${size} of pmem, ${mine.flat().length} faults of order 0 in ${mine.length} processes, medians of them, at random pfns, one a millisecond, ${touch}, ${threads} threads, ${pageSize} B pages, chunks of ${chunkPages}${note}`,
       }),
     );
-  const during = (key) => latencies(results[key]);
-  const duringAgain = (key) => latencies(results[key].map(({ again }) => again));
+  const of = (trials, which) => trials.map((trial) => latencies(trial)[which]);
+  const during = (key, which) => of(results[key], which);
+  const duringAgain = (key, which) =>
+    of(
+      results[key].map(({ again }) => again),
+      which,
+    );
   const first = `first touch, ${storePath}`;
   const again = `re-initialization, ${againStorePath}`;
   return [
-    ...figures('first touch, all faults', during('ours').all, during('original').all, first),
-    ...figures('first touch, faults that found nothing ready', during('ours').missed, during('original').missed, first),
-    ...figures('re-initialization, all faults', duringAgain('ours').all, duringAgain('original').all, again),
+    ...figures('first touch, all faults', during('ours', 'all'), during('original', 'all'), first),
+    ...figures(
+      'first touch, faults that found nothing ready',
+      during('ours', 'missed'),
+      during('original', 'missed'),
+      first,
+    ),
+    ...figures('re-initialization, all faults', duringAgain('ours', 'all'), duringAgain('original', 'all'), again),
     ...figures(
       're-initialization, faults that found nothing ready',
-      duringAgain('ours').missed,
-      duringAgain('original').missed,
+      duringAgain('ours', 'missed'),
+      duringAgain('original', 'missed'),
       again,
     ),
   ];
