@@ -131,7 +131,10 @@ function monitorOf(socket) {
   /** @type {Map<number, { resolve: (answer: string) => void, reject: (error: Error) => void }>} */
   const waiting = new Map();
   let lastId = 0;
-  createInterface({ input: socket }).on('line', (line) => {
+  const lines = createInterface({ input: socket });
+  // It tells its input's errors once more, and a machine that is killed resets its sockets: 'close' below says what that means.
+  lines.on('error', () => {});
+  lines.on('line', (line) => {
     const { id, return: answer, error } = JSON.parse(line);
     const question = waiting.get(id);
     waiting.delete(id);
