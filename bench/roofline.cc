@@ -1,13 +1,12 @@
 // The roofline: how fast this machine can write descriptors at all. C++ threads, huge pages and the stores of the
 // addon, without JavaScript, claims or anybody who could fault: what vmemmap is measured against.
 //
-//     roofline --bytes N --threads N [--pages huge|small|hugetlb] [--pattern device|ram] [--stores plain|both]
-//              [--again ROUNDS] [--warm 1] [--on-demand first|again]
+//     roofline --bytes N --threads N [--pages huge|small|hugetlb] [--pattern device|ram] [--on-demand first|again]
 //
-// Prints one JSON object: milliseconds of the first touch, and of writing the same memory again (median), the better
-// one of plain and non-temporal stores. A time begins before the threads are made and ends when they are joined.
-// On demand it does a round, and prints its milliseconds, for every line that it reads: rounds of several programs can
-// alternate then.
+// Prints the milliseconds of the first touch as one JSON object. On demand it does a round, and prints its milliseconds,
+// for every line that it reads: a first touch of fresh memory, or the same memory again, by the better one of plain and
+// non-temporal stores. Rounds of several programs can alternate then. A time begins before the threads are made and ends
+// when they are joined.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -19,7 +18,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,9 +39,6 @@ struct Settings {
   unsigned threads = 1;
   enum class Pages { kSmall, kHuge, kHugetlb } pages = Pages::kHuge;
   bool ram = false;
-  unsigned again = 5;
-  bool warm = false;
-  bool plain_only = false;
   enum class OnDemand { kNo, kFirst, kAgain } on_demand = OnDemand::kNo;
 };
 
@@ -68,15 +63,9 @@ Settings parse(int argc, char** argv) {
       settings.pages = value == "huge" ? Pages::kHuge : value == "hugetlb" ? Pages::kHugetlb : Pages::kSmall;
     } else if (name == "--pattern") {
       settings.ram = value == "ram";
-    } else if (name == "--stores") {
-      settings.plain_only = value == "plain";
-    } else if (name == "--again") {
-      settings.again = static_cast<unsigned>(number);
     } else if (name == "--on-demand") {
       using OnDemand = Settings::OnDemand;
       settings.on_demand = value == "first" ? OnDemand::kFirst : OnDemand::kAgain;
-    } else if (name == "--warm") {
-      settings.warm = number != 0;
     } else {
       fail("unknown option " + std::string(name));
     }
@@ -167,26 +156,31 @@ void choose(Pass& pass, StoreKind kind) {
   pass.path = &*std::find_if(paths.begin(), paths.end(), [&](const StorePath& path) { return path.kind == kind; });
 }
 
-// A round for every line of standard input. First touch is by plain stores, which are the best for it.
-void serve(Pass& pass, const Settings& settings, const std::vector<unsigned>& cpus) {
+// By plain stores, which are the best for it.
+double first_touch(Pass& pass, const Settings& settings, const std::vector<unsigned>& cpus) {
   choose(pass, StoreKind::kPlain);
-  const bool is_first = settings.on_demand == Settings::OnDemand::kFirst;
   pass.populate = settings.pages == Settings::Pages::kSmall;
-  run(pass, settings, cpus);
+  return run(pass, settings, cpus);
+}
+
+double again(Pass& pass, const Settings& settings, const std::vector<unsigned>& cpus) {
+  pass.populate = false;
+  double best = 1e300;
+  for (const StoreKind kind : {StoreKind::kPlain, StoreKind::kNonTemporal}) {
+    choose(pass, kind);
+    best = std::min(best, run(pass, settings, cpus));
+  }
+  return best;
+}
+
+// A round for every line of standard input.
+void serve(Pass& pass, const Settings& settings, const std::vector<unsigned>& cpus) {
+  first_touch(pass, settings, cpus);
   for (int byte = std::getchar(); byte != EOF; byte = std::getchar()) {
     if (byte != '\n') continue;
-    double ms = 0;
-    if (is_first) {
-      madvise(pass.start, settings.bytes, MADV_DONTNEED);
-      ms = run(pass, settings, cpus);
-    } else {
-      pass.populate = false;
-      choose(pass, StoreKind::kPlain);
-      ms = run(pass, settings, cpus);
-      choose(pass, StoreKind::kNonTemporal);
-      ms = std::min(ms, run(pass, settings, cpus));
-    }
-    std::printf("{\"ms\":%.3f}\n", ms);
+    const bool is_first = settings.on_demand == Settings::OnDemand::kFirst;
+    if (is_first) madvise(pass.start, settings.bytes, MADV_DONTNEED);
+    std::printf("{\"ms\":%.3f}\n", is_first ? first_touch(pass, settings, cpus) : again(pass, settings, cpus));
     std::fflush(stdout);
   }
 }
@@ -207,35 +201,10 @@ int main(int argc, char** argv) {
     pass.lanes = {0x17ffffc0000000, 8, 8, 0, 0, 0, 0x1ffffffff, 0};
     pass.step = {0, 64, 64};
   }
-  if (settings.on_demand != Settings::OnDemand::kNo) {
+  if (settings.on_demand == Settings::OnDemand::kNo) {
+    std::printf("{\"ms\":%.3f}\n", first_touch(pass, settings, cpus));
+  } else {
     serve(pass, settings, cpus);
-    return 0;
   }
-  std::map<std::string, std::pair<double, double>> figures;
-  for (const StoreKind kind : {StoreKind::kPlain, StoreKind::kNonTemporal}) {
-    if (settings.plain_only && kind != StoreKind::kPlain) continue;
-    choose(pass, kind);
-    pass.populate = settings.pages == Settings::Pages::kSmall;
-    // Memory that a hypervisor has not backed yet takes its first touch many times as long, whoever touches it.
-    if (settings.warm) run(pass, settings, cpus);
-    madvise(pass.start, settings.bytes, MADV_DONTNEED);
-    const double first = run(pass, settings, cpus);
-    pass.populate = false;
-    std::vector<double> rounds;
-    for (unsigned round = 0; round < settings.again; round++) rounds.push_back(run(pass, settings, cpus));
-    std::sort(rounds.begin(), rounds.end());
-    figures[pass.path->name] = {first, rounds.empty() ? 0 : rounds[rounds.size() / 2]};
-  }
-  double first = 1e300;
-  double again = 1e300;
-  std::printf("{\"paths\":{");
-  const char* separator = "";
-  for (const auto& [name, times] : figures) {
-    std::printf("%s\"%s\":{\"firstMs\":%.3f,\"againMs\":%.3f}", separator, name.c_str(), times.first, times.second);
-    separator = ",";
-    first = std::min(first, times.first);
-    again = std::min(again, times.second);
-  }
-  std::printf("},\"firstMs\":%.3f,\"againMs\":%.3f}\n", first, again);
   return 0;
 }

@@ -4,7 +4,7 @@
  * and the kernel still clears each when it is first touched, so suites reserve them where they may (root, enough memory).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { rooflineTrial } from './trial.mjs';
+import { warmUp } from './trial.mjs';
 
 const hugePageBytes = 2 ** 21;
 const folder = '/sys/kernel/mm/hugepages/hugepages-2048kB';
@@ -41,7 +41,7 @@ function reserve(bytes) {
   } catch (error) {
     return `huge pages cannot be reserved (${error.code ?? error.message})`;
   }
-  rooflineTrial({ bytes, threads: 2, stores: 'plain', pages: 'hugetlb', again: 0 });
+  warmUp(bytes, 'hugetlb');
   return undefined;
 }
 

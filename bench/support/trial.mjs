@@ -28,11 +28,11 @@ export function trial(script, settings, env = {}, flags = ['--expose-gc']) {
 
 /**
  * Runs the C++ peer.
- * @param {{ bytes: number, threads: number, pages?: 'huge' | 'hugetlb' | 'small', pattern?: 'device' | 'ram', stores?: 'plain' | 'both', again?: number, warm?: 0 | 1 }} settings
- * @returns {{ firstMs: number, againMs: number }}
+ * @param {{ bytes: number, threads: number, pages?: 'huge' | 'hugetlb' | 'small', pattern?: 'device' | 'ram' }} settings
+ * @returns {number} milliseconds of a first touch
  */
-export function rooflineTrial(settings) {
-  return JSON.parse(execFileSync(rooflineProgram(), optionsOf(settings), { encoding: 'utf8' }));
+function rooflineTrial(settings) {
+  return JSON.parse(execFileSync(rooflineProgram(), optionsOf(settings), { encoding: 'utf8' })).ms;
 }
 
 function rooflineProgram() {
@@ -46,14 +46,14 @@ function optionsOf(settings) {
 }
 
 /**
- * Touches so much memory and gives it back, right before a trial's clock starts: a hypervisor that has taken free memory away, which it does within seconds, brings it back at a tenth of the speed,
- * and one that has seen a processor idle may give it half a core.
+ * Touches so much memory and gives it back, right before a trial's clock starts: a hypervisor that has taken free memory away,
+ * which it does within seconds, brings it back at a tenth of the speed, and one that has seen a processor idle may give it half
+ * a core.
  * @param {number} bytes
  * @param {'huge' | 'hugetlb'} [pages]
  */
 export function warmUp(bytes, pages = 'huge') {
-  if (bytes === 0) return;
-  rooflineTrial({ bytes, threads: 2, stores: 'plain', pages, again: 0 });
+  if (bytes > 0) rooflineTrial({ bytes, threads: 2, pages });
 }
 
 /**
@@ -63,7 +63,7 @@ export function warmUp(bytes, pages = 'huge') {
  */
 export function rooflineFirstMs(settings) {
   warmUp(settings.bytes, settings.pages === 'hugetlb' ? 'hugetlb' : 'huge');
-  return rooflineTrial({ ...settings, stores: 'plain', again: 0 }).firstMs;
+  return rooflineTrial(settings);
 }
 
 /**

@@ -17,8 +17,8 @@ export interface Residency {
 
 /**
  * Reads the residency of a region's descriptors; costs the kernel a walk through the process's page tables, so not for hot
- * paths. Linux 6.1 leaves out huge pages that automatic NUMA balancing watches at that moment (smaps_pmd_entry follows no entry that
- * is made inaccessible for it). Undefined without the addon, which knows the addresses, or without /proc.
+ * paths. Linux 6.1 leaves out huge pages that automatic NUMA balancing watches at that moment (smaps_pmd_entry follows no
+ * entry that is made inaccessible for it). Undefined without the addon, which knows the addresses, or without /proc.
  */
 export function readResidency(region: Region): Residency | undefined {
   if (!addon) return undefined;

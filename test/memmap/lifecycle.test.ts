@@ -254,17 +254,6 @@ describe('pause and cancel', () => {
     expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20, wrong: 0 });
   });
 
-  it('a signal is forgotten when all is ready, and starts nothing before its time', async () => {
-    const abort = new AbortController();
-    await using memmap = await Memmap.open({ ...small, signal: abort.signal });
-    expect(memmap.state).toBe('active');
-    await memmap.ready;
-    await new Promise(setImmediate);
-    abort.abort();
-    expect(memmap.state).toBe('idle');
-    await memmap.ready;
-  });
-
   it('without threads, too, cancel ends ready and sync', async () => {
     await using memmap = await Memmap.open({ ...large, threadsPerNode: 0 });
     const sync = memmap.sync();
