@@ -3,10 +3,10 @@
 //
 //     roofline --bytes N --threads N [--pages huge|small|hugetlb] [--pattern device|ram] [--on-demand first|again]
 //
-// Prints the milliseconds of the first touch as one JSON object. On demand it does a round, and prints its milliseconds,
-// for every line that it reads: a first touch of fresh memory, or the same memory again, by the better one of plain and
-// non-temporal stores. Rounds of several programs can alternate then. A time begins before the threads are made and ends
-// when they are joined.
+// Prints the milliseconds of the first touch as one JSON object. On demand it does a round, and prints its
+// milliseconds, for every line that it reads: a first touch of fresh memory, or the same memory again, by the better
+// one of plain and non-temporal stores. Rounds of several programs can alternate then. A time begins before the threads
+// are made and ends when they are joined.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
