@@ -7,12 +7,17 @@
 
 #include "affinity.h"
 #include "arguments.h"
+#include "durability.h"
+#include "file.h"
+#include "futex.h"
 #include "init_kernel.h"
 #include "memory.h"
 #include "store_paths.h"
 
 namespace vmemmap {
 namespace {
+
+constexpr std::uint64_t kPageSizeBytesMax = std::uint64_t{1} << 34;  // 16 GiB, the largest that any kernel has
 
 // Node-API calls below whose status is not looked at can fail only when JavaScript cannot run any more (the worker is
 // being terminated); the null that they leave is then what nobody reads.
@@ -68,7 +73,7 @@ napi_value Fill(napi_env env, napi_callback_info info) {
   return to_js(env, 0);
 }
 
-// [{name, kind}], in the order of their numbers.
+// [{name, kind, needsFlush}], in the order of their numbers.
 napi_value StorePaths(napi_env env, napi_callback_info) {
   napi_value list = nullptr;
   napi_create_array(env, &list);
@@ -85,6 +90,9 @@ napi_value StorePaths(napi_env env, napi_callback_info) {
     set("kind", path.kind == StoreKind::kPlain         ? "plain"
                 : path.kind == StoreKind::kNonTemporal ? "non-temporal"
                                                        : "sparse");
+    napi_value needs_flush = nullptr;
+    napi_get_boolean(env, path.needs_flush, &needs_flush);
+    napi_set_named_property(env, entry, "needsFlush", needs_flush);
     napi_set_element(env, list, number++, entry);
   }
   return list;
@@ -140,15 +148,33 @@ napi_value AdviseHugePages(napi_env env, napi_callback_info info) {
 
 napi_value Populate(napi_env env, napi_callback_info info) { return OnPages(env, info, "populate", populate); }
 
+napi_value PopulateRead(napi_env env, napi_callback_info info) {
+  return OnPages(env, info, "populateRead", populate_read);
+}
+
+napi_value SyncPages(napi_env env, napi_callback_info info) { return OnPages(env, info, "syncPages", sync_pages); }
+
+napi_value Flush(napi_env env, napi_callback_info info) {
+  return OnPages(env, info, "flush", [](std::byte* start, std::uint64_t size_bytes) {
+    flush(start, size_bytes);
+    return 0;
+  });
+}
+
+napi_value FlushInstruction(napi_env env, napi_callback_info) {
+  napi_value name = nullptr;
+  napi_create_string_utf8(env, flush_instruction(), NAPI_AUTO_LENGTH, &name);
+  return name;
+}
+
 napi_value Discard(napi_env env, napi_callback_info info) { return OnPages(env, info, "discard", discard); }
 
 // (view, pageSizeBytes)
 napi_value MapPages(napi_env env, napi_callback_info info, const char* name,
                     int (*call)(std::byte*, std::uint64_t, std::uint64_t)) {
-  constexpr std::uint64_t page_size_max = std::uint64_t{1} << 34;  // 16 GiB, the largest that any kernel has
   Arguments arguments(env, info, name);
   const Bytes view = arguments.bytes(0, "view");
-  const std::uint64_t page_size_bytes = arguments.power_of_two(1, "pageSizeBytes", page_size_max);
+  const std::uint64_t page_size_bytes = arguments.power_of_two(1, "pageSizeBytes", kPageSizeBytesMax);
   if (arguments.rejected()) return nullptr;
   return to_js(env, call(view.start, view.size_bytes, page_size_bytes));
 }
@@ -168,6 +194,106 @@ napi_value PreferNode(napi_env env, napi_callback_info info) {
   const auto nid = static_cast<std::uint32_t>(arguments.integer(1, "nid", 0, nid_max));
   if (arguments.rejected()) return nullptr;
   return to_js(env, prefer_node(view.start, view.size_bytes, nid));
+}
+
+// (view, fd, fileOffset, mode)
+napi_value MapFile(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "mapFile");
+  const Bytes view = arguments.bytes(0, "view");
+  const int fd = arguments.file_descriptor(1, "fd");
+  const std::uint64_t file_offset = arguments.integer(2, "fileOffset", 0, Arguments::kSafeIntegerMax);
+  const auto mode = static_cast<MapMode>(arguments.integer(3, "mode", 0, kMapModeCount - 1));
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, map_file(view.start, view.size_bytes, fd, file_offset, mode));
+}
+
+// (fd, offset, length)
+napi_value AllocateFile(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "allocateFile");
+  const int fd = arguments.file_descriptor(0, "fd");
+  const std::uint64_t offset = arguments.integer(1, "offset", 0, Arguments::kSafeIntegerMax);
+  const std::uint64_t length_bytes = arguments.integer(2, "length", 0, Arguments::kSafeIntegerMax);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, allocate_file(fd, offset, length_bytes));
+}
+
+// (fd)
+napi_value OnFile(napi_env env, napi_callback_info info, const char* name, int (*call)(int)) {
+  Arguments arguments(env, info, name);
+  const int fd = arguments.file_descriptor(0, "fd");
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, call(fd));
+}
+
+napi_value MountId(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "mountId");
+  const int fd = arguments.file_descriptor(0, "fd");
+  if (arguments.rejected()) return nullptr;
+  // Unique ones count up from 2^31: a double holds any that there will be
+  return to_js(env, static_cast<double>(mount_id(fd)));
+}
+
+napi_value IsDax(napi_env env, napi_callback_info info) { return OnFile(env, info, "isDax", is_dax); }
+
+// (fd, offset, length, pageSizeBytes)
+napi_value OnFilePages(napi_env env, napi_callback_info info, const char* name,
+                       int (*call)(int, std::uint64_t, std::uint64_t, std::uint64_t)) {
+  Arguments arguments(env, info, name);
+  const int fd = arguments.file_descriptor(0, "fd");
+  const std::uint64_t offset = arguments.integer(1, "offset", 0, Arguments::kSafeIntegerMax);
+  const std::uint64_t length_bytes = arguments.integer(2, "length", 1, Arguments::kSafeIntegerMax);
+  const std::uint64_t page_size_bytes = arguments.power_of_two(3, "pageSizeBytes", kPageSizeBytesMax);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, call(fd, offset, length_bytes, page_size_bytes));
+}
+
+napi_value ReadError(napi_env env, napi_callback_info info) { return OnFilePages(env, info, "readError", read_error); }
+
+napi_value WhyUnreachable(napi_env env, napi_callback_info info) {
+  return OnFilePages(env, info, "whyUnreachable", why_unreachable);
+}
+
+// (fd, byte, kind)
+napi_value LockByte(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "lockByte");
+  const int fd = arguments.file_descriptor(0, "fd");
+  const std::uint64_t byte = arguments.integer(1, "byte", 0, Arguments::kSafeIntegerMax);
+  const auto kind = static_cast<LockKind>(arguments.integer(2, "kind", 0, kLockKindCount - 1));
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, lock_byte(fd, byte, kind));
+}
+
+// (fd, byte)
+napi_value TestLock(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "testLock");
+  const int fd = arguments.file_descriptor(0, "fd");
+  const std::uint64_t byte = arguments.integer(1, "byte", 0, Arguments::kSafeIntegerMax);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, test_lock(fd, byte));
+}
+
+// (view: Int32Array, index); null when rejected.
+const std::int32_t* futex_word(Arguments& arguments) {
+  const Words view = arguments.int_words(0, "view");
+  const std::uint64_t index = arguments.index(1, "index", view.length);
+  if (arguments.rejected()) return nullptr;
+  return reinterpret_cast<const std::int32_t*>(view.start) + index;
+}
+
+napi_value FutexWait(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "futexWait");
+  const std::int32_t* word = futex_word(arguments);
+  const std::int32_t expected = arguments.int32(2, "expected");
+  const std::uint64_t timeout_ms = arguments.integer(3, "timeoutMs", 0, INT32_MAX);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, futex_wait(word, expected, timeout_ms));
+}
+
+napi_value FutexWake(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "futexWake");
+  const std::int32_t* word = futex_word(arguments);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, futex_wake(word));
 }
 
 napi_value PinThread(napi_env env, napi_callback_info info) {
@@ -220,10 +346,24 @@ napi_value Initialize(napi_env env, napi_value exports) {
       method("addressOf", AddressOf),
       method("adviseHugePages", AdviseHugePages),
       method("populate", Populate),
+      method("populateRead", PopulateRead),
       method("discard", Discard),
       method("mapHugePages", MapHugePages),
       method("unmapHugePages", UnmapHugePages),
       method("preferNode", PreferNode),
+      method("mapFile", MapFile),
+      method("allocateFile", AllocateFile),
+      method("isDax", IsDax),
+      method("mountId", MountId),
+      method("syncPages", SyncPages),
+      method("readError", ReadError),
+      method("whyUnreachable", WhyUnreachable),
+      method("lockByte", LockByte),
+      method("testLock", TestLock),
+      method("flush", Flush),
+      method("flushInstruction", FlushInstruction),
+      method("futexWait", FutexWait),
+      method("futexWake", FutexWake),
       method("pinThread", PinThread),
       method("allowedCpus", AllowedCpus),
       method("threadId", ThreadId),

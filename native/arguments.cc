@@ -2,6 +2,7 @@
 #include "arguments.h"
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -85,23 +86,41 @@ double Arguments::number(napi_value value, const char* name) {
   return 0;
 }
 
-std::uint64_t Arguments::integer_of(napi_value value, const char* name, std::uint64_t min, std::uint64_t max) {
+std::int64_t Arguments::integer_of(napi_value value, const char* name, std::int64_t min, std::int64_t max) {
   const double received = number(value, name);
   if (rejected_) return 0;
-  // Compared as doubles: both bounds are at most 2^53 and so exact. NaN fails the first comparison. What is inside fits
-  // an int64, from which there is one instruction to a double; std::trunc and unsigned conversions are many without
-  // SSE4.
-  const auto as_double = [](std::uint64_t bound) { return static_cast<double>(static_cast<std::int64_t>(bound)); };
-  if (received >= as_double(min) && received <= as_double(max)) {
+  // Compared as doubles: both bounds are exact. NaN fails the first comparison. What is inside fits an int64, from
+  // which there is one instruction to a double; std::trunc and unsigned conversions are many without SSE4.
+  if (received >= static_cast<double>(min) && received <= static_cast<double>(max)) {
     const auto integer = static_cast<std::int64_t>(received);
-    if (static_cast<double>(integer) == received) return static_cast<std::uint64_t>(integer);
+    if (static_cast<double>(integer) == received) return integer;
   }
   reject_range(name, std::string("an integer from ") + std::to_string(min) + " to " + std::to_string(max), received);
   return 0;
 }
 
 std::uint64_t Arguments::integer(std::size_t at, const char* name, std::uint64_t min, std::uint64_t max) {
-  return rejected_ ? 0 : integer_of(values_[at], name, min, max);
+  if (rejected_) return 0;
+  const auto lowest = static_cast<std::int64_t>(min);
+  return static_cast<std::uint64_t>(integer_of(values_[at], name, lowest, static_cast<std::int64_t>(max)));
+}
+
+std::uint64_t Arguments::index(std::size_t at, const char* name, std::uint64_t length) {
+  if (rejected_) return 0;
+  const double received = number(values_[at], name);
+  if (rejected_) return 0;
+  if (length > 0) return integer(at, name, 0, length - 1);
+  reject_range(name, "the place of an element, of which there are none", received);
+  return 0;
+}
+
+std::int32_t Arguments::int32(std::size_t at, const char* name) {
+  if (rejected_) return 0;
+  return static_cast<std::int32_t>(integer_of(values_[at], name, INT32_MIN, INT32_MAX));
+}
+
+int Arguments::file_descriptor(std::size_t at, const char* name) {
+  return static_cast<int>(integer(at, name, 0, INT32_MAX));
 }
 
 std::uint64_t Arguments::power_of_two(std::size_t at, const char* name, std::uint64_t max) {
@@ -116,6 +135,14 @@ Words Arguments::words(std::size_t at, const char* name) {
   const TypedArray array = typed_array(env_, values_[at]);
   if (array.is_one && array.type == napi_uint32_array) return {static_cast<std::byte*>(array.data), array.length};
   reject_type(name, "a Uint32Array");
+  return {};
+}
+
+Words Arguments::int_words(std::size_t at, const char* name) {
+  if (rejected_) return {};
+  const TypedArray array = typed_array(env_, values_[at]);
+  if (array.is_one && array.type == napi_int32_array) return {static_cast<std::byte*>(array.data), array.length};
+  reject_type(name, "an Int32Array");
   return {};
 }
 

@@ -19,7 +19,7 @@ struct Bytes {
   std::uint64_t size_bytes = 0;
 };
 
-// Elements of a Uint32Array, with the length in elements.
+// Elements of a Uint32Array or an Int32Array, with the length in elements.
 struct Words {
   std::byte* start = nullptr;
   std::uint64_t length = 0;
@@ -40,8 +40,16 @@ class Arguments {
 
   // An integer from `min` to `max`, both allowed.
   std::uint64_t integer(std::size_t at, const char* name, std::uint64_t min, std::uint64_t max);
+  // Place of an element among `length` of them; of none, every one is wrong.
+  std::uint64_t index(std::size_t at, const char* name, std::uint64_t length);
+  // What an element of an Int32Array can hold.
+  std::int32_t int32(std::size_t at, const char* name);
+  // Number of a file descriptor; whether it is open, the kernel says.
+  int file_descriptor(std::size_t at, const char* name);
   std::uint64_t power_of_two(std::size_t at, const char* name, std::uint64_t max);
   Words words(std::size_t at, const char* name);
+  // An Int32Array.
+  Words int_words(std::size_t at, const char* name);
   // Any typed array.
   Bytes bytes(std::size_t at, const char* name);
   // 32 words: the eight lanes of the first descriptor, then those of the step.
@@ -53,7 +61,8 @@ class Arguments {
   static constexpr std::size_t kMax = 6;
 
   double number(napi_value value, const char* name);
-  std::uint64_t integer_of(napi_value value, const char* name, std::uint64_t min, std::uint64_t max);
+  // Both bounds are at most 2^53 away from 0.
+  std::int64_t integer_of(napi_value value, const char* name, std::int64_t min, std::int64_t max);
   std::string message(const char* name, const std::string& wanted) const;
   void reject_type(const char* name, const std::string& wanted);
   void reject_range(const char* name, const std::string& wanted, double received);

@@ -3,10 +3,8 @@
 
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <bit>
-#include <cerrno>
 #include <climits>
 #include <vector>
 
@@ -22,6 +20,7 @@ namespace {
 constexpr int kMpolPreferred = 1;
 constexpr int kMpolMfMove = 2;
 // From <asm-generic/mman-common.h>; the C library may be older than the kernel.
+constexpr int kMadvPopulateRead = 22;
 constexpr int kMadvPopulateWrite = 23;
 // From <asm-generic/hugetlb_encode.h>: bits of the flags of mmap that hold the logarithm of the page size.
 constexpr int kMapHugeShift = 26;
@@ -57,12 +56,15 @@ int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept {
   return advise(start, size_bytes, MADV_HUGEPAGE);
 }
 
-// Rounded outward: who then writes must not meet a page that was not asked for.
 int populate(std::byte* start, std::uint64_t size_bytes) noexcept {
-  if (size_bytes == 0) return 0;
-  const auto page_size_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  const std::uint64_t into_page_bytes = reinterpret_cast<std::uintptr_t>(start) & (page_size_bytes - 1);
-  return madvise(start - into_page_bytes, into_page_bytes + size_bytes, kMadvPopulateWrite) == 0 ? 0 : errno;
+  return on_met_pages(start, size_bytes, [](std::byte* first, std::uint64_t length) {
+    return madvise(first, length, kMadvPopulateWrite);
+  });
+}
+
+int populate_read(std::byte* start, std::uint64_t size_bytes) noexcept {
+  return on_met_pages(start, size_bytes,
+                      [](std::byte* first, std::uint64_t length) { return madvise(first, length, kMadvPopulateRead); });
 }
 
 // The memory of a SharedArrayBuffer is private and anonymous, though threads share it: it is gone at once.

@@ -1,6 +1,9 @@
 // What the addon does with memory that JavaScript owns: where it lies, and advice to the kernel about it.
 #pragma once
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -8,6 +11,16 @@ namespace vmemmap {
 
 // Bytes from `start` to the next address that is a multiple of `boundary`, which is a power of two; 0 when it is one.
 std::uint64_t bytes_to_boundary(const std::byte* start, std::uint64_t boundary) noexcept;
+
+// Calls `call(first, length)` once for the pages that `[start, start + size_bytes)` meets, unless it is empty; the
+// result is 0 or errno. Rounded outward: who then uses the bytes must not meet a page that was not asked for.
+template <typename Call>
+int on_met_pages(std::byte* start, std::uint64_t size_bytes, Call call) noexcept {
+  if (size_bytes == 0) return 0;
+  const auto page_size_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t into_page_bytes = reinterpret_cast<std::uintptr_t>(start) & (page_size_bytes - 1);
+  return call(start - into_page_bytes, into_page_bytes + size_bytes) == 0 ? 0 : errno;
+}
 
 // Asks for transparent huge pages in the whole pages inside `[start, start + size_bytes)`; pages that are only partly
 // inside belong to somebody else, too. Returns 0 or the errno of madvise.
@@ -17,6 +30,9 @@ int advise_huge_pages(std::byte* start, std::uint64_t size_bytes) noexcept;
 // for each: MADV_POPULATE_WRITE. Returns 0 or errno: EINVAL before Linux 5.14; ENOMEM, EHWPOISON or EFAULT where a
 // touch would have ended the process.
 int populate(std::byte* start, std::uint64_t size_bytes) noexcept;
+
+// As populate, as if each page had been read: MADV_POPULATE_READ. For mappings that cannot be written.
+int populate_read(std::byte* start, std::uint64_t size_bytes) noexcept;
 
 // Gives the whole pages inside `[start, start + size_bytes)` back to the kernel: they read as zeros from then on, and
 // cost nothing until they are written. Returns 0 or the errno of madvise.

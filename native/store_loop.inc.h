@@ -6,8 +6,10 @@ template <bool kStreams>
 inline void store(std::byte* target, const Vector& vector) noexcept {
   if constexpr (kStreams) {
     stream(target, vector);
+    record(Operation::kStream, target, sizeof(Vector));
   } else {
     __builtin_memcpy(target, &vector, sizeof(Vector));
+    record(Operation::kStore, target, sizeof(Vector));
   }
 }
 

@@ -10,6 +10,9 @@
 #include <arm_neon.h>
 #endif
 
+#include "durability.h"
+#include "operations.h"
+
 namespace vmemmap {
 namespace {
 
@@ -29,6 +32,7 @@ void fill_sparse(std::byte* target, std::uint64_t count, const Lanes& lanes, con
   for (std::uint64_t k = 0; k < count; k++, target += kDescriptorSizeBytes) {
     for (std::size_t use = 0; use < uses; use++) {
       std::memcpy(target + used[use], &value[use], sizeof(std::uint64_t));
+      record(Operation::kStore, target + used[use], sizeof(std::uint64_t));
       value[use] += add[use];
     }
   }
@@ -37,8 +41,8 @@ void fill_sparse(std::byte* target, std::uint64_t count, const Lanes& lanes, con
 #if defined(__x86_64__)
 
 // Streaming stores are ordered with nothing, not even with a later locked instruction of another thread's view of them:
-// without this fence a chunk could be seen READY before its bytes.
-inline void finish_streaming() noexcept { _mm_sfence(); }
+// without this fence a chunk could be seen READY before its bytes. In persistent memory it also makes them durable.
+inline void finish_streaming() noexcept { store_fence(); }
 
 #pragma GCC push_options
 #pragma GCC target("avx512f")
@@ -103,17 +107,17 @@ struct Table {
     // These ask the operating system, too, whether it saves the registers.
     if (__builtin_cpu_supports("avx512f")) {
       add({"native-avx512", StoreKind::kPlain, avx512::plain});
-      add({"native-avx512-nt", StoreKind::kNonTemporal, avx512::non_temporal});
+      add({"native-avx512-nt", StoreKind::kNonTemporal, avx512::non_temporal, !kStreamsBypassCaches});
     }
     if (__builtin_cpu_supports("avx2")) {
       add({"native-avx2", StoreKind::kPlain, avx2::plain});
-      add({"native-avx2-nt", StoreKind::kNonTemporal, avx2::non_temporal});
+      add({"native-avx2-nt", StoreKind::kNonTemporal, avx2::non_temporal, !kStreamsBypassCaches});
     }
     add({"native-sse2", StoreKind::kPlain, sse2::plain});
-    add({"native-sse2-nt", StoreKind::kNonTemporal, sse2::non_temporal});
+    add({"native-sse2-nt", StoreKind::kNonTemporal, sse2::non_temporal, !kStreamsBypassCaches});
 #else
     add({"native-neon", StoreKind::kPlain, neon::plain});
-    add({"native-neon-nt", StoreKind::kNonTemporal, neon::non_temporal});
+    add({"native-neon-nt", StoreKind::kNonTemporal, neon::non_temporal, !kStreamsBypassCaches});
 #endif
     add({"native-sparse", StoreKind::kSparse, fill_sparse});
   }

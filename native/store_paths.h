@@ -23,6 +23,9 @@ struct StorePath {
   StoreKind kind;
   // Writes `count` descriptors, of which the first is `lanes` and each next one is `step` more.
   void (*fill)(std::byte* target, std::uint64_t count, const Lanes& lanes, const Lanes& step) noexcept;
+  // Whether flush of durability.h has to follow before the bytes survive a loss of power. Where not, it still has to
+  // if the target is not aligned to kDescriptorSizeBytes: such targets get plain stores.
+  bool needs_flush = true;
 };
 
 // The paths that this processor can run; a path's place here is its number. The same for the life of the program.

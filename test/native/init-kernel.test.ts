@@ -228,16 +228,16 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
       const wanted = process.arch === arch && (flag === undefined || onThisProcessor.includes(flag));
       const found = paths.map(([, path]) => path).filter((path) => path.name.startsWith(`native-${name}`));
       const both = [
-        { name: `native-${name}`, kind: 'plain' },
-        { name: `native-${name}-nt`, kind: 'non-temporal' },
+        { name: `native-${name}`, kind: 'plain', needsFlush: true },
+        { name: `native-${name}-nt`, kind: 'non-temporal', needsFlush: arch !== 'x64' },
       ];
       expect(found).toEqual(wanted ? both : []);
     });
 
     it('are told widest first, and the sparse one last', () => {
       expect(paths.map(([, { kind }]) => kind).filter((kind) => kind === 'sparse')).toHaveLength(1);
-      expect(paths.at(-1)?.[1]).toEqual({ name: 'native-sparse', kind: 'sparse' });
-      expect(nativeKernels.map(({ storePath, kind }) => ({ name: storePath, kind }))).toEqual(
+      expect(paths.at(-1)?.[1]).toEqual({ name: 'native-sparse', kind: 'sparse', needsFlush: true });
+      expect(nativeKernels.map(({ storePath, kind, needsFlush }) => ({ name: storePath, kind, needsFlush }))).toEqual(
         paths.map(([, path]) => path),
       );
     });

@@ -1,5 +1,5 @@
 /** What the addon tells of memory, threads and CPUs, and asks of the kernel, against what /proc says. */
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { descriptorFields, descriptorLanes } from '../../dist/src/descriptor/lay
 import { layoutFacts } from '../../dist/src/descriptor/pattern.js';
 import { descriptorSizeBytes } from '../../dist/src/physical/geometry.js';
 import { addon, loaderPath, named, projectRoot, skipReason, untyped } from './built-addon.js';
+import { isPresent } from './pagemap.js';
 
 const hugePageBytes = 2 * 1024 * 1024;
 const hasHugePages = existsSync('/sys/kernel/mm/transparent_hugepage/enabled');
@@ -37,18 +38,6 @@ async function inThread<T>(statements: string, data: unknown = undefined): Promi
     });
   } finally {
     await worker.terminate();
-  }
-}
-
-/** Whether the page that holds `address` is in memory: bit 63 of its entry in /proc/self/pagemap. */
-function isPresent(address: bigint): boolean {
-  const file = openSync('/proc/self/pagemap', 'r');
-  try {
-    const entry = Buffer.alloc(8);
-    readSync(file, entry, 0, 8, (address / 4096n) * 8n);
-    return entry.readBigUInt64LE() >> 63n === 1n;
-  } finally {
-    closeSync(file);
   }
 }
 
