@@ -13,7 +13,7 @@ import {
   readOnlineCpus,
   readPmemRegions,
 } from './sysfs.ts';
-import type { Topology } from './topology.ts';
+import type { MemoryExtent, Topology, TopologyNode } from './topology.ts';
 
 /** Where to look; the defaults are the machine this runs on. */
 export interface DetectOptions {
@@ -80,6 +80,13 @@ function chooseExtents(iomemPath: string, blocks: readonly MemoryBlock[]): Exten
   return { source: 'iomem', extents: iomem.memoryExtents, notes: [] };
 }
 
+/** The nodes, by nid, and those of `memory` that sysfs does not list: these have no CPUs of their own. */
+export function withNodesOf(memory: readonly MemoryExtent[], found: readonly TopologyNode[]): TopologyNode[] {
+  const missing = new Set(memory.map(({ nid }) => nid));
+  for (const { nid } of found) missing.delete(nid);
+  return [...found, ...[...missing].map((nid) => ({ nid, cpus: [] }))].sort((a, b) => a.nid - b.nid);
+}
+
 /**
  * The machine this runs on: memory from /proc/iomem, the node of each extent from sysfs. Without root the kernel shows no
  * addresses; then RAM is told by memory blocks, `source` is `sysfs-blocks`, and a note says what is lost by that.
@@ -101,10 +108,7 @@ export function detect(options: DetectOptions = {}): Topology {
     throw new VmemmapError('DETECT_FAILED', `${where}; ${instead}`, { cause });
   }
 
-  // memory may be of a node that sysfs does not list; it has no CPUs of its own then
-  const missing = new Set(placed.memory.map(({ nid }) => nid));
-  for (const nid of nids) missing.delete(nid);
-  const nodes = [...found, ...[...missing].map((nid) => ({ nid, cpus: [] }))].sort((a, b) => a.nid - b.nid);
+  const nodes = withNodesOf(placed.memory, found);
   return { source, nodes, memory: placed.memory, zoned: true, notes: [...notes, ...blockNotes, ...placed.notes] };
 }
 

@@ -29,14 +29,15 @@ export interface MemoryBlocks {
   readonly notes: readonly string[];
 }
 
-function unreadable(path: string, problem: string, received?: unknown): never {
+/** Refuses what a file of sysfs holds: @throws VmemmapError DETECT_FAILED that names the file and what to do instead. */
+export function unreadable(path: string, problem: string, received?: unknown): never {
   throw new VmemmapError('DETECT_FAILED', `${path} ${problem}; describe the machine with --simulate SPEC instead`, {
     received,
   });
 }
 
 /** The text of a small file without its line end, or undefined when it cannot be read: most of sysfs is optional. */
-function textOf(path: string): string | undefined {
+export function textOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim();
   } catch {
@@ -159,7 +160,7 @@ export function readMemoryBlocks(sysRoot = '/sys'): MemoryBlocks {
 }
 
 /** A number that a small file holds, decimal or with 0x; undefined when it is unreadable or not a number exact to 2^53. */
-function numberIn(path: string): number | undefined {
+export function numberIn(path: string): number | undefined {
   const text = textOf(path);
   if (text === undefined || !/^(-?\d{1,16}|0x[0-9a-f]{1,16})$/i.test(text)) return undefined;
   const value = Number(text);

@@ -20,7 +20,7 @@ export interface TopologyNode {
 }
 
 /** Where a topology came from, to be told to the user. */
-export type TopologySource = 'simulated' | 'iomem' | 'iomem-file' | 'sysfs-blocks' | 'table';
+export type TopologySource = 'simulated' | 'iomem' | 'iomem-file' | 'sysfs-blocks' | 'namespace' | 'table';
 
 /** A machine: its nodes, and its memory sorted by pfn without overlaps. */
 export interface Topology {
