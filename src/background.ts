@@ -27,7 +27,7 @@ export interface NodeThreads {
  * @throws VmemmapError NO_OWNER_SLOT when that makes too many
  */
 export function threadsOf(
-  { nodes }: Topology,
+  { nodes }: Pick<Topology, 'nodes'>,
   ranges: readonly { nid: number }[],
   threadsPerNode: number | undefined,
 ): NodeThreads[] {

@@ -4,14 +4,13 @@ import type { FaultOutcome } from './claims/claimant.ts';
 import type { FaultOrder } from './claims/fault.ts';
 import { VmemmapError } from './errors.ts';
 import { Memmap } from './memmap.ts';
-import type { FaultReport, InitReport, Milestone, RangeReport } from './observe/init-report.ts';
+import type { FaultReport, InitReport, Milestone } from './observe/init-report.ts';
+import { rangeReport } from './observe/inspect.ts';
 import type { Progress } from './observe/progress.ts';
 import { seededRandom } from './observe/random.ts';
-import { nothingVerified } from './observe/verify.ts';
+import { nothingVerified, type VerifyResult } from './observe/verify.ts';
 import { checkOptions, type OpenOptions } from './options.ts';
 import { roundDown } from './physical/geometry.ts';
-import { type ZoneName, zoneNames } from './physical/zones.ts';
-import type { RegionRange } from './region/region.ts';
 
 /** What to do beside initializing. */
 export interface MeasureOptions {
@@ -37,7 +36,7 @@ export type MachineOptions = Omit<OpenOptions, 'slots' | 'template' | 'indexWord
 
 /**
  * Opens, faults, waits, verifies and closes.
- * @throws VmemmapError VERIFY_WRONG with the report as `received` @throws the reason of `options.signal` when it is aborted
+ * @throws VmemmapError VERIFY_WRONG, or CHUNK_FAILED for what was verified, with the report as `received` @throws the reason of `options.signal` when it is aborted
  */
 export async function measureInit(options: MachineOptions, measure: MeasureOptions): Promise<InitReport> {
   // read beforehand: how long the machine's files take is no part of openMs
@@ -55,6 +54,8 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
     const faults = await faultAtRandom(memmap, measure, random, signal);
     await memmap.sync(signal ? { signal } : {});
     const totalMs = (await readyAt) - startMs;
+    // what is in a file is done when it is on the media
+    const durableMs = await durableAt(memmap, signal, startMs);
     const milestones = await watched;
     const verifyStartMs = performance.now();
     const verified = measure.verify ? await unlessAborted(memmap.verify(), signal) : nothingVerified;
@@ -75,23 +76,41 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
       firstFaultUs: first.us,
       totalMs,
       pagesPerSecond: memmap.pages / (totalMs / 1000),
+      durableMs,
       milestones,
       faults,
-      verify: { checked: verified.checked, wrong: verified.wrong, ms: verifyMs },
-      resumed: { chunksKept: 0, chunksRedone: 0 },
+      verify: { checked: verified.checked, wrong: verified.wrong, failed: verified.failed, ms: verifyMs },
+      resumed: memmap.resumed,
       residentBytes: residency?.residentBytes ?? null,
       peakResidentBytes: process.resourceUsage().maxRSS * 1024,
       workerFailures: stats.workers.failures.length,
     };
-    if (verified.wrong === 0) return report;
-    throw new VmemmapError(
-      'VERIFY_WRONG',
-      `${verified.wrong} of ${verified.checked} descriptors are wrong, the first at pfn ${verified.firstWrongPfn}; please report it`,
-      { received: report },
-    );
+    refuseBad(verified, report);
+    return report;
   } finally {
     await memmap.close();
   }
+}
+
+/** @throws VmemmapError VERIFY_WRONG, CHUNK_FAILED, both with the report as `received` */
+function refuseBad({ wrong, checked, failed, firstWrongPfn }: VerifyResult, report: InitReport): void {
+  if (wrong > 0) {
+    // what was kept in a file may have been changed by its users since
+    const why = report.resumed.chunksKept > 0 ? 'what a user has changed differs, too' : 'please report it';
+    const what = `${wrong} of ${checked} descriptors are wrong, the first at pfn ${firstWrongPfn}; ${why}`;
+    throw new VmemmapError('VERIFY_WRONG', what, { received: report });
+  }
+  if (failed > 0) {
+    const what = `${failed} descriptors cannot be read; see the kernel's log for errors of the media`;
+    throw new VmemmapError('CHUNK_FAILED', what, { received: report });
+  }
+}
+
+/** When all was on the media, in milliseconds since `startMs`; null where there is none. */
+async function durableAt(memmap: Memmap, signal: AbortSignal | undefined, startMs: number): Promise<number | null> {
+  if (memmap.durability === 'none') return null;
+  await unlessAborted(memmap.durable, signal);
+  return performance.now() - startMs;
 }
 
 /** What was promised, or the signal's reason as soon as it is aborted. */
@@ -108,12 +127,6 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-/** A range as reports show it. */
-function rangeReport(range: RegionRange): RangeReport {
-  const { nid, zone, kind, startPfn, endPfn, pages, chunkPages, chunks } = range;
-  return { nid, zone: zoneNames[zone] as ZoneName, kind, startPfn, endPfn, pages, chunkPages, chunks };
 }
 
 /** Notes when each node's shares were ready, by looking every 25 ms. */

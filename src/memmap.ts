@@ -1,33 +1,51 @@
 /** The main path: open → plan → map → start → (fault | drain) → ready → close. */
 import { Background, type NodeThreads, threadsOf, type WorkerFailure } from './background.ts';
-import { type ChunkStateName, isInitialized } from './claims/chunk-map.ts';
-import { Claimant, closedError, type FaultOutcome } from './claims/claimant.ts';
+import type { ChunkStateName } from './claims/chunk-map.ts';
+import { Claimant, type FaultOutcome } from './claims/claimant.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
+import { persistExtent } from './claims/harden.ts';
 import {
   allowDrains,
   cancelDrains,
   closeClaims,
-  isClosed,
+  closedError,
+  isClosedHandle,
   isStopped,
   pauseDrains,
   resumeDrains,
   setOpener,
 } from './claims/orders.ts';
 import type { OwnerTotals } from './claims/owners.ts';
+import { nothingResumed, type Resumed, recover, takeOver } from './claims/recovery.ts';
 import { PageView } from './descriptor/page-view.ts';
 import { profiles } from './descriptor/profiles.ts';
+import { Durable } from './durable.ts';
 import { VmemmapError } from './errors.ts';
+import { type FailedRun, failedRuns, mediaErrorOf } from './observe/failures.ts';
 import { chunksByState, nodeProgress, type Progress } from './observe/progress.ts';
 import { mergeVerified, nothingVerified, type VerifyResult, verifyChunk } from './observe/verify.ts';
-import { checkOptions, type OpenOptions } from './options.ts';
+import {
+  type AttachOptions,
+  checkAttachOptions,
+  checkOptions,
+  isAttachOptions,
+  type OpenOptions,
+  type Settings,
+} from './options.ts';
+import { readAllowedCpus } from './physical/detect.ts';
 import type { PfnExtent } from './physical/geometry.ts';
+import { readNodes } from './physical/sysfs.ts';
+import type { Topology } from './physical/topology.ts';
 import { makePlan, type PolicyName } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
 import { type BackingReport, chooseBacking } from './region/backing.ts';
+import type { Durability } from './region/durability.ts';
+import { type FileRequest, openFileRegion } from './region/file-region.ts';
 import { hostNodes } from './region/host-nodes.ts';
 import { refuseTooLarge } from './region/memory-limit.ts';
-import { Region, type RegionHandle, type RegionRange } from './region/region.ts';
+import type { RegionRange } from './region/range.ts';
+import { Region, type RegionHandle } from './region/region.ts';
 import { effectiveBacking, type Residency, readResidency } from './region/residency.ts';
 
 /** What `memmap.handle()` returns; clone it to any thread with postMessage or as workerData. */
@@ -36,6 +54,10 @@ export type MemmapHandle = RegionHandle;
 /** Figures of a moment; see {@link Memmap.stats}. */
 export interface Stats extends Progress {
   readonly chunks: Readonly<Record<ChunkStateName, number>>;
+  /** Descriptors that could not be written, in runs of pfns of the same errno. */
+  readonly failed: readonly FailedRun[];
+  /** Name of the errno with which the media refused to keep something, or null. */
+  readonly mediaError: string | null;
   /** What all threads did so far: chunks by drains and by faults, faults that waited, claims taken from dead threads. */
   readonly totals: OwnerTotals;
   /** Worker threads asked for, and those that died or did not load. */
@@ -65,11 +87,15 @@ export class Memmap implements AsyncDisposable {
   readonly #threads: readonly NodeThreads[] | undefined;
   readonly #readiness: Readiness;
   readonly #openedAtMs: number = performance.now();
+  /** What was found in the file when it was opened; zeros in memory. */
+  readonly resumed: Resumed;
+  readonly #durable: Durable;
   #closed: Promise<void> | undefined;
   #forgetSignal: () => void = () => {};
 
-  private constructor(region: Region, threads: readonly NodeThreads[] | undefined) {
+  private constructor(region: Region, threads: readonly NodeThreads[] | undefined, resumed: Resumed = nothingResumed) {
     this.#region = region;
+    this.resumed = resumed;
     this.ranges = region.ranges;
     this.pages = region.pages;
     this.policy = region.policy;
@@ -80,28 +106,56 @@ export class Memmap implements AsyncDisposable {
     this.#threads = threads;
     this.#background = threads && new Background(this.#claimant, threads);
     this.#readiness = new Readiness(this.#claimant, this.#background);
+    this.#durable = new Durable(this.#claimant, this.#background, this.#readiness);
   }
 
   /**
    * Plans and maps a memmap and starts to initialize it in the background. Returns before any worker is up: from then on
-   * every pfn can be faulted.
+   * every pfn can be faulted. In a file, what is initialized there already stays as it is.
    * @throws TypeError and RangeError for wrong options @throws VmemmapError when the machine cannot be read (DETECT_FAILED,
-   * SPEC_SYNTAX), or has too little memory (NO_MEMORY)
+   * SPEC_SYNTAX), or has too little memory (NO_MEMORY); for files FILE_BUSY, FILE_DAMAGED, FILE_FOREIGN, FILE_GEOMETRY,
+   * FILE_UNUSABLE, FILE_VERSION, NO_SPACE, NO_PROCESS_SLOT, BACKING_UNAVAILABLE, and nothing of the file is changed then
    */
   static async open(options: OpenOptions = {}): Promise<Memmap> {
     const settings = checkOptions(options);
     settings.signal?.throwIfAborted();
-    const backing = chooseBacking(settings.backing);
-    const plan = makePlan(settings.topology, settings);
+    const { topology, policy, threadsPerNode, signal, backing } = settings;
+    const plan = makePlan(topology, settings);
+    if (typeof backing === 'object') return Memmap.#beginInFile({ ...backing, plan, policy }, topology, settings);
+    const choice = chooseBacking(backing);
     const pages = plan.ranges.reduce((sum, range) => sum + range.pages, 0);
     // reserved pages do not count as available: whether there are enough is asked when they are mapped
-    if (settings.threadsPerNode !== 0 && backing.effective !== 'hugetlb') refuseTooLarge(pages);
-    const region = Region.create(plan, settings.policy, backing, hostNodes(settings.topology));
-    return Memmap.#begin(region, threadsOf(settings.topology, region.ranges, settings.threadsPerNode), settings.signal);
+    if (threadsPerNode !== 0 && choice.effective !== 'hugetlb') refuseTooLarge(pages);
+    const region = Region.create(plan, policy, choice, hostNodes(topology));
+    return Memmap.#begin(region, threadsOf(topology, region.ranges, threadsPerNode), signal);
   }
 
-  static #begin(region: Region, threads: readonly NodeThreads[], signal: AbortSignal | undefined): Memmap {
-    const memmap = new Memmap(region, threads);
+  static async #beginInFile(
+    request: FileRequest,
+    topology: Pick<Topology, 'nodes'>,
+    { threadsPerNode, signal }: Pick<Settings, 'threadsPerNode' | 'signal'>,
+  ): Promise<Memmap> {
+    const opening = await openFileRegion(request, signal);
+    const { region, isAlone, isResumed, keepsReady } = opening;
+    try {
+      const found = isAlone ? recover(region, keepsReady) : takeOver(region);
+      opening.finish();
+      const threads = threadsOf(topology, region.ranges, threadsPerNode);
+      return Memmap.#begin(region, threads, signal, isResumed ? found : nothingResumed);
+    } catch (error) {
+      closeClaims(region);
+      opening.abandon();
+      throw error;
+    }
+  }
+
+  static #begin(
+    region: Region,
+    threads: readonly NodeThreads[],
+    signal: AbortSignal | undefined,
+    resumed?: Resumed,
+  ): Memmap {
+    const memmap = new Memmap(region, threads, resumed);
     for (const { startPfn, endPfn } of policies[region.policy].upFront(region.ranges)) {
       memmap.#faults.settleExtent(startPfn, endPfn);
     }
@@ -113,16 +167,31 @@ export class Memmap implements AsyncDisposable {
    * Sees a memmap that another thread opened, with all that the opener can do but `retry`. Close it in each thread.
    * @throws VmemmapError HANDLE_INVALID, CLOSED, NO_OWNER_SLOT
    */
-  static attach(handle: MemmapHandle): Memmap {
-    const region = Region.attach(handle);
-    if (isClosed(region)) throw closedError();
-    return new Memmap(region, undefined);
+  static attach(handle: MemmapHandle): Memmap;
+  /**
+   * Opens the memmap that a file holds, whatever machine it describes, beside other processes that have it open: faults,
+   * reads and, with threads, initializes along. It can do all that an opener can.
+   * @throws VmemmapError FILE_* as `open` does, and when there is none
+   */
+  static attach(options: AttachOptions): Promise<Memmap>;
+  static attach(from: MemmapHandle | AttachOptions): Memmap | Promise<Memmap> {
+    if (isAttachOptions(from)) return Memmap.#attachToFile(from);
+    // asked first: of a file that was closed nothing is mapped any more
+    if (isClosedHandle(from)) throw closedError();
+    return new Memmap(Region.attach(from), undefined);
+  }
+
+  static async #attachToFile(options: AttachOptions): Promise<Memmap> {
+    const { file, settings } = checkAttachOptions(options);
+    settings.signal?.throwIfAborted();
+    return Memmap.#beginInFile(file, { nodes: readNodes('/sys', readAllowedCpus()) }, settings);
   }
 
   #start(signal: AbortSignal | undefined): void {
     setOpener(this.#region, this.#claimant.tag);
     // without threads there is nothing to start, and nothing to wait for until somebody asks
     if (this.#background?.threads) this.#readiness.beginSoon();
+    if (this.#background?.threads) this.#durable.beginSoon();
     if (!signal) return;
     const cancel = (): void => this.cancel();
     signal.addEventListener('abort', cancel, { once: true });
@@ -137,6 +206,25 @@ export class Memmap implements AsyncDisposable {
    */
   get ready(): Promise<void> {
     return this.#readiness.ready;
+  }
+
+  /**
+   * Resolves when every descriptor is initialized and has reached the media: with durability `dax-sync` that is so as soon as it
+   * is `ready`. Rejects as `ready` does, and with NOT_DURABLE when the media refused, or there is none. Never unhandled.
+   */
+  get durable(): Promise<void> {
+    return this.#durable.promise;
+  }
+
+  /**
+   * Brings what you have changed in the descriptors of `[pfn, pfn + count)` to the media, and returns when it is there: a crash
+   * takes nothing of it back. It is as whole as you made it: the media tears what is larger than eight bytes.
+   * @throws RangeError for descriptors that are not initialized @throws VmemmapError PFN_ABSENT, NOT_DURABLE
+   */
+  persist(pfn: number, count = 1): void {
+    if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`count must be 1 or more, not ${count}`);
+    this.#faults.rangeOf(pfn);
+    persistExtent(this.#region, this.#claimant.chunks, pfn, pfn + count);
   }
 
   /**
@@ -254,6 +342,8 @@ export class Memmap implements AsyncDisposable {
     return {
       ...this.progressNow(),
       chunks: chunksByState(this.#claimant.chunks),
+      failed: failedRuns(this.#region, this.#claimant.chunks),
+      mediaError: mediaErrorOf(this.#region),
       totals: this.#claimant.owners.totals(),
       workers: {
         threads: this.#background?.threads ?? 0,
@@ -276,9 +366,7 @@ export class Memmap implements AsyncDisposable {
     let turnEndsMs = performance.now() + turnMsMax;
     for (const range of this.ranges) {
       for (let chunk = 0; chunk < range.chunks; chunk++) {
-        if (isInitialized(this.#claimant.chunks.load(range.firstChunk + chunk))) {
-          result = mergeVerified(result, verifyChunk(range, chunk));
-        }
+        result = mergeVerified(result, verifyChunk(this.#region, this.#claimant.chunks, range, chunk));
         if (performance.now() > turnEndsMs) {
           await new Promise(setImmediate);
           turnEndsMs = performance.now() + turnMsMax;
@@ -294,6 +382,11 @@ export class Memmap implements AsyncDisposable {
    */
   get backing(): BackingReport {
     return effectiveBacking(this.#region);
+  }
+
+  /** What was got of durability; `backing` tells more, and costs more. */
+  get durability(): Durability {
+    return this.#region.handle.backing.durability;
   }
 
   /** How much of the descriptors is in memory, in which pages, as the kernel tells; undefined without the addon. */
@@ -333,6 +426,7 @@ export class Memmap implements AsyncDisposable {
     for (let chunk = 0; chunk < this.#region.chunks; chunk++) if (this.#claimant.chunks.retry(chunk)) failed++;
     allowDrains(this.#region);
     this.#readiness.begin();
+    this.#durable.again();
     return failed;
   }
 
@@ -347,6 +441,7 @@ export class Memmap implements AsyncDisposable {
     const threads = this.#threads;
     if (!threads) throw new TypeError('reinitialize belongs to the thread that opened the memmap');
     if (this.#closed) throw closedError();
+    if (this.#region.handle.file) throw new TypeError('a file is started over by open({ file, rebuild: true })');
     signal?.throwIfAborted();
     let keeps = false;
     this.#closed = this.#close(() => {
@@ -368,6 +463,9 @@ export class Memmap implements AsyncDisposable {
    * Ends this thread's use of the memmap. In the thread that opened it: nobody claims a chunk any more, those who are at one
    * and the workers are waited for, and the memory is given back (at once with the addon, else when it is collected):
    * descriptors read as zeros from then on. So close it in threads that attached first. May be called more than once.
+   *
+   * A file is brought to the media first, as far as it asks for that, and lets go of: other processes go on with it.
+   * Rejects with NOT_DURABLE, when all is closed, if the media has refused something and nobody has asked for `durable`.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -383,10 +481,14 @@ export class Memmap implements AsyncDisposable {
     this.#readiness.close();
     if (this.#background) {
       await this.#background.ended();
-      if (await this.#claimant.claimsEnded()) giveBack();
-      this.#claimant.forget();
+      await this.#durable.hardenRest();
+      const ended = await this.#claimant.claimsEnded();
+      if (this.#region.handle.file) this.#claimant.leave(true);
+      if (ended) giveBack();
+      if (!this.#region.handle.file) this.#claimant.forget();
     }
     this.#claimant.leave();
+    if (this.#background) this.#durable.refuseUntoldLoss();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 /** What `open` may be told: one table of defaults, and every option checked where it comes in. */
+import { lstatSync } from 'node:fs';
 import { defaultProfile, type ProfileName, profiles } from './descriptor/profiles.ts';
 import { detect, readAllowedCpus } from './physical/detect.ts';
 import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
@@ -7,7 +8,9 @@ import { cpusMax } from './physical/sysfs.ts';
 import type { Topology } from './physical/topology.ts';
 import type { ChunkPages, PolicyName, TableRecords } from './plan.ts';
 import { policies } from './policy/policies.ts';
-import { type BackingName, backingNames } from './region/backing.ts';
+import { type BackingName, backingNames, type MemoryBackingName } from './region/backing.ts';
+import { type Durability, durabilities } from './region/durability.ts';
+import type { FileKind } from './region/file.ts';
 import { threadsMax } from './region/layout.ts';
 
 /** Options of `Memmap.open`; all may be left out. */
@@ -20,8 +23,20 @@ export interface OpenOptions {
   template?: Uint8Array;
   /** With `slots`: which of the record's sixteen 32-bit words receives its number, 0 to 15. Default: none. */
   indexWord?: number;
-  /** Where the descriptors live. Default `huge`, which falls back to `shared` and says so in `memmap.backing`. */
+  /**
+   * Where the descriptors live. Default `huge`, which falls back to `shared` and says so in `memmap.backing`; with `file` the
+   * kind of file that it is.
+   */
   backing?: BackingName;
+  /**
+   * The file of the backing `file`, which is made when it is not there, or the device of `devdax`. Other processes may have it
+   * open; what it holds must be the memmap that the other options describe.
+   */
+  file?: string;
+  /** With `file`: what must be had. Default: the best that the file offers; `memmap.backing` tells which. */
+  durability?: Durability;
+  /** With `file`: starts over, and loses what the file holds. */
+  rebuild?: boolean;
   /** When chunks are initialized. Default `hotplug`. */
   policy?: PolicyName;
   /**
@@ -40,11 +55,20 @@ export interface OpenOptions {
   signal?: AbortSignal;
 }
 
+/** What `Memmap.attach` may be told about a file. */
+export interface AttachOptions extends Pick<OpenOptions, 'backing' | 'durability' | 'signal'> {
+  /** A file that `open` has made, or a device-dax device. */
+  file: string;
+  /** Worker threads of this process for each node that has memory; default 0: others initialize, and faults do. */
+  threadsPerNode?: number;
+}
+
 /** Options after checking, with defaults. */
 export interface Settings {
   readonly topology: Topology;
   readonly table: TableRecords | undefined;
-  readonly backing: BackingName;
+  /** A backing in memory, or a file. */
+  readonly backing: MemoryBackingName | FileSettings;
   readonly policy: PolicyName;
   readonly threadsPerNode: number | undefined;
   readonly chunkPages: ChunkPages | undefined;
@@ -52,8 +76,20 @@ export interface Settings {
   readonly signal: AbortSignal | undefined;
 }
 
+/** The file of a memmap, after checking. */
+export interface FileSettings {
+  readonly path: string;
+  readonly kind: FileKind;
+  readonly durability: Durability | undefined;
+  readonly rebuild: boolean;
+}
+
 /** The defaults that are constants, told once. */
-export const defaults: Readonly<Required<Pick<OpenOptions, 'backing' | 'policy' | 'profile'>>> = Object.freeze({
+export const defaults: Readonly<{
+  backing: MemoryBackingName;
+  policy: PolicyName;
+  profile: ProfileName;
+}> = Object.freeze({
   backing: 'huge',
   policy: 'hotplug',
   profile: defaultProfile,
@@ -76,6 +112,9 @@ const known: ReadonlySet<string> = new Set([
   'template',
   'indexWord',
   'backing',
+  'file',
+  'durability',
+  'rebuild',
   'policy',
   'threadsPerNode',
   'chunkPages',
@@ -87,11 +126,11 @@ const known: ReadonlySet<string> = new Set([
 export function checkOptions(options: OpenOptions): Settings {
   if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
   for (const name of Object.keys(options)) if (!known.has(name)) throw new TypeError(`unknown option: ${name}`);
-  const { signal, backing = defaults.backing, policy = defaults.policy, profile = defaults.profile } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new TypeError('signal must be an AbortSignal');
+  const { signal, policy = defaults.policy, profile = defaults.profile } = options;
+  checkSignal(signal);
   return {
     table: checkTable(options),
-    backing: oneOf('backing', backing, backingNames),
+    backing: checkBacking(options),
     policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
     threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode),
     chunkPages: options.chunkPages === '1/1024' ? '1/1024' : wholeNumber('chunkPages', options.chunkPages),
@@ -100,6 +139,65 @@ export function checkOptions(options: OpenOptions): Settings {
     // last: it may have to read the machine
     topology: checkTopology(options),
   };
+}
+
+/** Whether these are options, and not a handle. */
+export function isAttachOptions(from: unknown): from is AttachOptions {
+  return typeof from === 'object' && from !== null && 'file' in from && !('kind' in from);
+}
+
+/** Checks the options of `attach`. @throws TypeError or RangeError that names the option */
+export function checkAttachOptions(options: AttachOptions): {
+  file: FileSettings;
+  settings: { threadsPerNode: number; signal: AbortSignal | undefined };
+} {
+  const allowed = ['file', 'backing', 'durability', 'signal', 'threadsPerNode'];
+  for (const name of Object.keys(options)) if (!allowed.includes(name)) throw new TypeError(`unknown option: ${name}`);
+  const { signal, threadsPerNode = 0, ...rest } = options;
+  const file = checkBacking(rest);
+  // only left out, or undefined, does it make no file of the rest
+  if (typeof file !== 'object') throw new TypeError('file must be a path');
+  return {
+    file,
+    settings: {
+      threadsPerNode: wholeNumber('threadsPerNode', threadsPerNode) as number,
+      signal: checkSignal(signal),
+    },
+  };
+}
+
+function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new TypeError('signal must be an AbortSignal');
+}
+
+/** Which backing, and of a file which one and how. @throws TypeError */
+export function checkBacking(
+  options: Pick<OpenOptions, 'backing' | 'file' | 'durability' | 'rebuild'>,
+): Settings['backing'] {
+  const { file, durability, rebuild = false } = options;
+  if (typeof rebuild !== 'boolean') throw new TypeError('rebuild must be true or false');
+  if (file === undefined) {
+    const { backing: asked = defaults.backing } = options;
+    const backing = oneOf('backing', asked, backingNames);
+    if (backing === 'file' || backing === 'devdax') throw new TypeError(`the backing ${backing} needs file, a path`);
+    if (durability !== undefined || rebuild) throw new TypeError('durability and rebuild go with file');
+    return backing;
+  }
+  if (typeof file !== 'string' || file === '' || file.includes('\0')) throw new TypeError('file must be a path');
+  const { backing: kind = isDevice(file) ? 'devdax' : 'file' } = options;
+  if (kind !== 'file' && kind !== 'devdax') throw new TypeError('file goes with the backings file and devdax');
+  if (durability !== undefined) oneOf('durability', durability, durabilities);
+  return { path: file, kind, durability, rebuild };
+}
+
+function isDevice(path: string): boolean {
+  try {
+    return lstatSync(path).isCharacterDevice();
+  } catch {
+    // what is wrong with it is told when it is opened
+    return false;
+  }
 }
 
 function checkTopology(options: OpenOptions): Topology {

@@ -62,3 +62,19 @@ export function makePlan(topology: Topology, options: PlanOptions): Plan {
     throw new RangeError(`topology has ${ranges.length} ranges; at most ${rangesMax} are possible`);
   return { ranges, profileId: table ? 0 : profile.id };
 }
+
+/** In what two plans differ first, as a person would say it; undefined when they do not. */
+export function firstPlanDifference(found: Plan, wanted: Plan): string | undefined {
+  if (found.profileId !== wanted.profileId) return `profile ${found.profileId}, not ${wanted.profileId}`;
+  if (found.ranges.length !== wanted.ranges.length) {
+    return `${found.ranges.length} ranges, not ${wanted.ranges.length}`;
+  }
+  for (const [index, range] of found.ranges.entries()) {
+    const other = wanted.ranges[index] as PlannedMemmap;
+    for (const name of ['startPfn', 'endPfn', 'chunkPages', 'nid', 'zone', 'kind', 'pgmap'] as const) {
+      if (range[name] !== other[name]) return `range ${index} has ${name} ${range[name]}, not ${other[name]}`;
+    }
+    if (range.pattern.some((word, at) => word !== other.pattern[at])) return `range ${index} has other descriptors`;
+  }
+  return undefined;
+}

@@ -36,6 +36,8 @@ export class Readiness {
   readonly #background: Background | undefined;
   #ready: Promise<void> | undefined;
   #closing = false;
+  /** Other processes were seen that used the file. */
+  #hadOthers = false;
 
   /** @param background of the thread that opened the memmap; undefined where it was attached to. */
   constructor(claimant: Claimant, background: Background | undefined) {
@@ -71,7 +73,8 @@ export class Readiness {
     const ready = done.then(
       () => {
         this.outcome = 'ready';
-        this.#claimant.complete = true;
+        // in a file this thread has not looked yet at what others wrote: see Claimant.settle
+        this.#claimant.complete = this.#claimant.region.handle.file === undefined;
       },
       (error) => {
         this.outcome = 'failed';
@@ -116,16 +119,32 @@ export class Readiness {
       if (isInitialized(word)) continue;
       if (this.#closing || (isStopped(region) && !this.#background?.active)) throw this.#stopError();
       if (this.isOrphaned) throw orphanedError();
-      if (this.#background) await chunks.waitAsync(last, word, lookAroundMs);
-      // whoever attached has no workers that keep the process alive while it waits
+      if (this.#isKeptAlive) await chunks.waitAsync(last, word, lookAroundMs);
       else await this.#claimant.waitForChange(last, word, lookAroundMs);
     }
     if (failed) throw failed;
   }
 
-  /** Whether this thread attached to a memmap whose opener, and with it its background, has died. */
+  /**
+   * Whether the process lives without us while we wait: its workers keep it alive; without workers in memory of its own nobody
+   * but itself could bring about what it waits for. Whoever attached, in a thread or in a process, waits for others.
+   */
+  get #isKeptAlive(): boolean {
+    const threads = this.#background?.threads;
+    return threads !== undefined && (threads > 0 || this.#claimant.region.processes === undefined);
+  }
+
+  /**
+   * Whether nobody is left who would initialize the rest: this thread attached to a memmap whose opener, and with it its
+   * background, has died; or the process has no threads for its file, and the others that were there are gone.
+   */
   get isOrphaned(): boolean {
-    return !this.#background && this.#claimant.owners.isDead(openerOf(this.#claimant.region));
+    const { owners, region } = this.#claimant;
+    if (!this.#background) return owners.isDead(openerOf(region));
+    if (!region.processes || this.#background.threads > 0) return false;
+    const hasOthers = region.processes.hasOthers();
+    this.#hadOthers ||= hasOthers;
+    return this.#hadOthers && !hasOthers;
   }
 
   #stopError(): VmemmapError {
@@ -176,7 +195,8 @@ export class Readiness {
 
   async #initializeHere(limit: AbortSignal): Promise<void> {
     const { region } = this.#claimant;
-    refuseTooLarge(region.pages);
+    // the pages of a file need not all be in memory
+    if (!region.handle.file) refuseTooLarge(region.pages);
     let turnEndsMs = performance.now() + turnMsMax;
     for (const range of region.ranges) {
       for (let chunk = 0; chunk < range.chunks; chunk++) {
@@ -215,6 +235,6 @@ export class Readiness {
 function orphanedError(): VmemmapError {
   return new VmemmapError(
     'WORKERS_FAILED',
-    'the thread that opened the memmap has died, and its background with it; faults still work',
+    'whoever initialized the memmap in the background has died; faults still work, and so does sync, which does the rest',
   );
 }

@@ -1,7 +1,7 @@
 /** Which init kernel a region gets: measured choices by what its memory is and whether somebody has written to it before. */
 import { constants } from 'node:os';
 import { type InitKernel, jsKernel } from './descriptor/kernel.ts';
-import { addon, type NativeKernel, nativeKernels } from './native.ts';
+import { addon, nativeKernels } from './native.ts';
 import { descriptorSizeBytes } from './physical/geometry.ts';
 import type { BackingReport } from './region/backing.ts';
 import type { MemoryHistory } from './region/region.ts';
@@ -41,22 +41,57 @@ export interface StoreSituation {
  * The kernel for a region; the JS kernel without the addon.
  * @throws TypeError when VMEMMAP_STORES names a path that is not there
  */
-export function kernelFor({ backing, memory, sizeBytes }: StoreSituation): InitKernel {
-  const asked = process.env[override];
-  if (asked) {
-    const names = [...nativeKernels, jsKernel].map(({ storePath }) => storePath);
-    const found = [...nativeKernels, jsKernel].find(({ storePath }) => storePath === asked);
-    if (!found) throw new TypeError(`${override} must be one of ${names.join(', ')} here, not ${asked}`);
-    return found;
+export function kernelFor(situation: StoreSituation): InitKernel {
+  const { backing } = situation;
+  const kernel = storing(situation);
+  const isDax = backing.durability === 'dax-sync';
+  // what is on the media when it was stored, past the caches and behind a fence, needs no more
+  const durable = isDax && needsFlush(kernel) ? flushing(kernel) : kernel;
+  // of a file always: a page that cannot be had would end the process
+  const isFile = backing.effective === 'file' || backing.effective === 'devdax';
+  const populates =
+    isFile || (situation.memory === 'fresh' && backing.firstTouch === 'populate' && kernel !== jsKernel && !asked());
+  return populates ? populating(durable) : durable;
+}
+
+/** The store path that the environment names, if it does. */
+function asked(): string | undefined {
+  return process.env[override];
+}
+
+/** The kernel that suits the memory, or the one that was asked for. */
+function storing({ backing, memory, sizeBytes }: StoreSituation): InitKernel {
+  const name = asked();
+  if (name) {
+    const kernels = [...nativeKernels, jsKernel];
+    const found = kernels.find(({ storePath }) => storePath === name);
+    if (found) return found;
+    const names = kernels.map(({ storePath }) => storePath).join(', ');
+    throw new TypeError(`${override} must be one of ${names} here, not ${name}`);
   }
-  const wanted = sizeBytes <= cachedBytesMax ? 'plain' : choices[memory];
-  const kernel = nativeKernels.find(({ kind }) => kind === wanted);
-  if (!kernel) return jsKernel;
-  return memory === 'fresh' && backing.firstTouch === 'populate' ? populating(kernel) : kernel;
+  const isCached = sizeBytes <= cachedBytesMax && backing.durability !== 'dax-sync';
+  const wanted = backing.durability === 'dax-sync' ? 'non-temporal' : isCached ? 'plain' : choices[memory];
+  return nativeKernels.find(({ kind }) => kind === wanted) ?? jsKernel;
+}
+
+function needsFlush(kernel: InitKernel): boolean {
+  return nativeKernels.find(({ storePath }) => storePath === kernel.storePath)?.needsFlush ?? true;
+}
+
+/** A kernel that writes back the cache lines that it has stored to. */
+function flushing(kernel: InitKernel): InitKernel {
+  return {
+    ...kernel,
+    storePath: `${kernel.storePath}+flush`,
+    fill(words, at, count, pattern, index) {
+      const errno = kernel.fill(words, at, count, pattern, index);
+      return errno || (addon?.flush(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes) ?? 0);
+    },
+  };
 }
 
 /** A kernel that lets the system map a chunk's pages in one call before it writes them. */
-function populating(kernel: NativeKernel): InitKernel {
+function populating(kernel: InitKernel): InitKernel {
   let isKnown = true;
   return {
     ...kernel,

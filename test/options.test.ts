@@ -1,6 +1,13 @@
 /** Options of open: what they become, and that a wrong one is refused by its name. */
 import { describe, expect, it } from 'vitest';
-import { checkOptions, defaults, type OpenOptions } from '../dist/src/options.js';
+import {
+  type AttachOptions,
+  checkAttachOptions,
+  checkOptions,
+  defaults,
+  isAttachOptions,
+  type OpenOptions,
+} from '../dist/src/options.js';
 import { readAllowedCpus } from '../dist/src/physical/detect.js';
 import { refusalOf } from './physical/errors.js';
 import { machine, ram } from './support/regions.js';
@@ -40,8 +47,26 @@ describe('options that are left out', () => {
 
 describe('a misuse is refused by the name of the option', () => {
   it.each([
-    [{ backing: 'file' }, 'backing must be huge or shared or hugetlb, not file'],
-    [{ backing: null }, 'backing must be huge or shared or hugetlb, not null'],
+    [{ backing: 'disk' }, 'backing must be huge or shared or hugetlb or file or devdax, not disk'],
+    [{ backing: null }, 'backing must be huge or shared or hugetlb or file or devdax, not null'],
+    [{ backing: 'toString' }, 'backing must be huge or shared or hugetlb or file or devdax, not toString'],
+    [{ backing: 'file' }, 'the backing file needs file, a path'],
+    [{ backing: 'devdax' }, 'the backing devdax needs file, a path'],
+    [{ file: '' }, 'file must be a path'],
+    [{ file: 5 }, 'file must be a path'],
+    [{ file: null }, 'file must be a path'],
+    [{ file: 'a\0b' }, 'file must be a path'],
+    [{ file: 'memmap', backing: 'shared' }, 'file goes with the backings file and devdax'],
+    [{ file: 'memmap', backing: 'huge' }, 'file goes with the backings file and devdax'],
+    [{ file: 'memmap', backing: 'hugetlb' }, 'file goes with the backings file and devdax'],
+    [{ file: 'memmap', backing: null }, 'file goes with the backings file and devdax'],
+    [{ file: 'memmap', backing: 'disk' }, 'file goes with the backings file and devdax'],
+    [{ file: 'memmap', durability: 'fsync' }, 'durability must be dax-sync or msync or none, not fsync'],
+    [{ file: 'memmap', durability: null }, 'durability must be dax-sync or msync or none, not null'],
+    [{ durability: 'none' }, 'durability and rebuild go with file'],
+    [{ rebuild: true }, 'durability and rebuild go with file'],
+    [{ rebuild: 'yes', file: 'memmap' }, 'rebuild must be true or false'],
+    [{ rebuild: null }, 'rebuild must be true or false'],
     [{ policy: 'lazy' }, 'policy must be boot or hotplug, not lazy'],
     [{ profile: 'linux-2.6' }, 'profile must be linux-6.1, not linux-2.6'],
     [{ profile: 'toString' }, 'profile must be linux-6.1, not toString'],
@@ -117,6 +142,77 @@ describe('a misuse is refused by the name of the option', () => {
   it('an indexWord for more slots than a word can number', () => {
     expect(() => checkTable({ slots: 2 ** 32 + 1, indexWord: 0 })).toThrow(
       new RangeError('with indexWord a table has at most 2^32 slots: a word holds no larger number'),
+    );
+  });
+});
+
+describe('a file', () => {
+  it('is of the backing file, made if need be, with the best durability that there is', () => {
+    expect(check({ file: '/tmp/memmap' }).backing).toEqual({
+      path: '/tmp/memmap',
+      kind: 'file',
+      durability: undefined,
+      rebuild: false,
+    });
+  });
+
+  it('that is a character device is of the backing devdax', () => {
+    expect(check({ file: '/dev/null' }).backing).toMatchObject({ kind: 'devdax' });
+  });
+
+  it.each(['file', 'devdax'])('is of the backing that is named: %s', (backing) => {
+    for (const file of ['/dev/null', '/tmp/none'])
+      expect(check({ file, backing }).backing).toMatchObject({ kind: backing });
+  });
+
+  it.each(['dax-sync', 'msync', 'none'])('may be asked for durability %s, and to be started over', (durability) => {
+    expect(check({ file: 'memmap', durability, rebuild: true }).backing).toMatchObject({ durability, rebuild: true });
+  });
+
+  it('may be left out together with rebuild: false', () => {
+    expect(check({ rebuild: false }).backing).toBe('huge');
+  });
+});
+
+describe('options of attach', () => {
+  /** Checks options whose types are deliberately wrong. */
+  const checkAttach = (options: Record<string, unknown>): ReturnType<typeof checkAttachOptions> =>
+    checkAttachOptions({ file: 'memmap', ...options } as AttachOptions);
+
+  it('are told from a handle by the file, and by having no kind', () => {
+    expect(isAttachOptions({ file: 'memmap' })).toBe(true);
+    for (const other of [{ kind: 'vmemmap-region', file: {} }, {}, null, undefined, 'memmap', 5]) {
+      expect(isAttachOptions(other)).toBe(false);
+    }
+  });
+
+  it('start no threads unless told to, and never start over', () => {
+    expect(checkAttach({})).toEqual({
+      file: { path: 'memmap', kind: 'file', durability: undefined, rebuild: false },
+      settings: { threadsPerNode: 0, signal: undefined },
+    });
+    const { signal } = new AbortController();
+    expect(checkAttach({ threadsPerNode: 3, durability: 'none', signal })).toEqual({
+      file: { path: 'memmap', kind: 'file', durability: 'none', rebuild: false },
+      settings: { threadsPerNode: 3, signal },
+    });
+  });
+
+  it.each([
+    [{ rebuild: true }, 'unknown option: rebuild'],
+    [{ topology: '1x4KiB' }, 'unknown option: topology'],
+    [{ policy: 'boot' }, 'unknown option: policy'],
+    [{ file: '' }, 'file must be a path'],
+    [{ backing: 'huge' }, 'file goes with the backings file and devdax'],
+    [{ signal: 'SIGINT' }, 'signal must be an AbortSignal'],
+    [{ file: undefined }, 'file must be a path'],
+  ])('%j is refused: %s', (options, message) => {
+    expect(() => checkAttach(options)).toThrow(new TypeError(message));
+  });
+
+  it.each([-1, 513, 0.5, '1'])('threadsPerNode: %s is refused', (threadsPerNode) => {
+    expect(() => checkAttach({ threadsPerNode })).toThrow(
+      new RangeError(`threadsPerNode must be a whole number from 0 to 512, not ${threadsPerNode}`),
     );
   });
 });

@@ -46,6 +46,8 @@ export interface VerifyReply {
   readonly wrong: number;
   /** Lowest pfn whose descriptor is wrong, or −1. */
   readonly firstWrongPfn: number;
+  /** Descriptors that could not be written, or cannot be read. */
+  readonly failed: number;
 }
 
 /** An error on its way between threads. */

@@ -7,6 +7,7 @@ import { constants, getPriority, setPriority } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import { Claimant } from '../src/claims/claimant.ts';
 import { drain } from '../src/claims/drain.ts';
+import { isClosedHandle } from '../src/claims/orders.ts';
 import { VmemmapError } from '../src/errors.ts';
 import { addon } from '../src/native.ts';
 import { verifyShare } from '../src/observe/verify.ts';
@@ -49,11 +50,15 @@ export default function run(task: WorkerTask): WorkerReply {
 }
 
 function runDrain(task: WorkerTask & { kind: 'drain' }): WorkerReply {
+  // Loaded too late, or behind the tasks of others: whoever closed did not wait for us, and a file is unmapped by now. Who
+  // closes after this look sees that we have begun, and waits.
+  if (isClosedHandle(task.handle)) return { kind: 'drain', outcome: 'cancelled', pinErrno };
   const claimant = new Claimant(Region.attach(task.handle));
   try {
     return { kind: 'drain', outcome: drain(claimant, task.nid), pinErrno };
   } finally {
-    claimant.leave();
+    // close waits for us
+    claimant.leave(true);
   }
 }
 

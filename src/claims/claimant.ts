@@ -2,17 +2,20 @@
  * One thread's hand in a region: it claims chunks, initializes them, and waits for those of others. Fault, drain, grow and
  * verification all stand on it. One per thread and memmap; not to be shared.
  */
+import { constants } from 'node:os';
 import type { InitKernel } from '../descriptor/kernel.ts';
-import { VmemmapError } from '../errors.ts';
+import { invariant, VmemmapError } from '../errors.ts';
 import { descriptorSizeBytes } from '../physical/geometry.ts';
 import { errnoName } from '../region/backing.ts';
-import type { Region, RegionRange } from '../region/region.ts';
+import type { RegionRange } from '../region/range.ts';
+import type { Region } from '../region/region.ts';
+import type { ThreadIdentity } from '../region/threads.ts';
 import { kernelFor } from '../store-path.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
-import { isClosed } from './orders.ts';
+import { harden, hardenBytes } from './harden.ts';
+import { closedError, isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
 import { wantRun } from './runs.ts';
-import type { ThreadIdentity } from './threads.ts';
 
 /** How a fault came by its descriptors: they were `ready`, this thread `claimed` and wrote them, or it `waited` for another. */
 export type FaultOutcome = 'ready' | 'claimed' | 'waited';
@@ -36,9 +39,9 @@ const waitMsMin = 10_000;
 const waitMsPerPage = 0.0005;
 
 /** Gives back the slots of claimants that were dropped without leaving. */
-const dropped = new FinalizationRegistry<{ owners: OwnerTable; owner: Owner }>(({ owners, owner }) =>
-  owners.leave(owner),
-);
+const dropped = new FinalizationRegistry<{ region: Region; owners: OwnerTable; owner: Owner }>((held) => {
+  if (!(held.region.handle.file && isClosed(held.region))) held.owners.leave(held.owner);
+});
 
 /** See the top of the file. */
 export class Claimant {
@@ -48,22 +51,28 @@ export class Claimant {
   readonly kernel: InitKernel;
   /** Chunks that this thread has seen initialized. READY is final until close, so a plain byte may remember it. */
   readonly seen: Uint8Array;
-  /** Whether this thread knows that every chunk is initialized: set when `ready` resolves, and final like READY. */
+  /**
+   * Whether this thread knows that every chunk is initialized: set when `ready` resolves, and final like READY. Never in a file,
+   * where each chunk that others have written is looked at before it is said to be there.
+   */
   complete = false;
   readonly #owner: Owner;
   readonly #waitMsMax: number;
+  /** Chunks that this thread has published and not made durable yet, in runs. */
+  readonly #unhardened: { first: number; end: number }[] = [];
+  #unhardenedBytes = 0;
   #left = false;
 
   constructor(region: Region, options: ClaimantOptions = {}) {
     this.region = region;
     this.kernel = options.kernel ?? kernelFor({ ...region.handle, sizeBytes: region.pages * descriptorSizeBytes });
     this.chunks = options.chunks ?? ChunkMap.of(region);
-    this.owners = new OwnerTable(region.control, region.layout.owners);
+    this.owners = new OwnerTable(region.control, region.layout.owners, region.processes);
     this.seen = new Uint8Array(region.chunks);
     const chunkPagesMax = region.ranges.reduce((most, { chunkPages }) => Math.max(most, chunkPages), 0);
     this.#waitMsMax = options.waitMsMax ?? waitMsMin + chunkPagesMax * waitMsPerPage;
     this.#owner = this.owners.join((tag) => this.#releaseClaimsOf(tag), options.thread);
-    dropped.register(this, { owners: this.owners, owner: this.#owner }, this);
+    dropped.register(this, { region, owners: this.owners, owner: this.#owner }, this);
   }
 
   /** This thread's tag in the chunk words that it claims. */
@@ -83,7 +92,7 @@ export class Claimant {
     if (isClosed(this.region)) {
       // Closed since we looked: its memory may be given back as soon as nobody holds a claim. The one who closes stores
       // CLOSE and then looks for claims, we claim and then look for CLOSE: one of us sees the other.
-      this.#abandon(firstNumber, firstNumber + count);
+      this.#withdraw(firstNumber, firstNumber + count);
       return 0;
     }
     let settled = 0;
@@ -108,7 +117,8 @@ export class Claimant {
   }
 
   #write(range: RegionRange, first: number, end: number): number {
-    return range.sumOverChunks(first, end, this.kernel.fill, true);
+    const errno = this.region.unreadable(range, first, end) || range.sumOverChunks(first, end, this.kernel.fill, true);
+    return errno === constants.errno.EFAULT ? this.region.whyUnreachable(range, first, end) : errno;
   }
 
   #publish(first: number, count: number, counter: OwnerCounter): void {
@@ -116,7 +126,35 @@ export class Claimant {
     // between leaves its row counted, and whoever takes it over counts it again.
     this.owners.count(this.#owner, counter, count);
     this.seen.fill(1, first, first + count);
-    this.chunks.publish(first, this.tag, first + count);
+    const durability = this.region.persistence?.durability;
+    if (durability === 'dax-sync') this.#publishDurable(first, first + count);
+    else this.chunks.publish(first, this.tag, first + count);
+    if (durability === 'msync' && counter === 'chunksByDrain') this.#hardenLater(first, first + count);
+  }
+
+  /** The kernel returned with the descriptors on the media: see `kernelFor`. No system call in here. */
+  #publishDurable(first: number, end: number): void {
+    this.chunks.seal(first, this.tag, end);
+    const errno = this.region.persistChunkWords(first, end);
+    invariant(errno === 0, 'writing cache lines back cannot fail');
+    this.chunks.endure(first, this.tag, end);
+  }
+
+  /** Remembers what this drain has published, and makes it durable when it is enough for a batch. */
+  #hardenLater(first: number, end: number): void {
+    const last = this.#unhardened.at(-1);
+    if (last?.end === first) last.end = end;
+    else this.#unhardened.push({ first, end });
+    const { chunkPages } = this.region.rangeOfChunk(first);
+    this.#unhardenedBytes += (end - first) * chunkPages * descriptorSizeBytes;
+    if (this.#unhardenedBytes >= hardenBytes) this.hardenOwn();
+  }
+
+  /** Makes durable what this thread has published by draining. An error stands in the region: see `mediaErrno`. */
+  hardenOwn(): void {
+    for (const { first, end } of this.#unhardened) harden(this.region, this.chunks, first, end);
+    this.#unhardened.length = 0;
+    this.#unhardenedBytes = 0;
   }
 
   #fail(chunk: number, errno: number): void {
@@ -128,21 +166,33 @@ export class Claimant {
     for (let chunk = first; chunk < end; chunk++) this.chunks.abandon(chunk, this.tag);
   }
 
+  /** Gives claims back that nobody saw who closed: the memory may be given back already, and the claims with it. */
+  #withdraw(first: number, end: number): void {
+    for (let chunk = first; chunk < end; chunk++) {
+      const word = this.chunks.load(chunk);
+      if (stateOf(word) === 'claimed' && payloadOf(word) === this.tag) this.chunks.release(chunk, word);
+    }
+  }
+
   /**
-   * Waits until nobody holds a claim any more, after close: then the memory can be given back. A chunk whose owner lives but
+   * Waits until nobody of this process holds a claim any more, after close: then the memory can be given back. A chunk whose owner lives but
    * does not finish is waited for until the bound.
    * @returns whether all claims are gone
    */
   async claimsEnded(): Promise<boolean> {
     const untilMs = performance.now() + this.#waitMsMax;
     for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
-      for (let word = this.chunks.load(chunk); stateOf(word) === 'claimed'; word = this.chunks.load(chunk)) {
+      for (let word = this.chunks.load(chunk); this.#isClaimedHere(word); word = this.chunks.load(chunk)) {
         if (performance.now() > untilMs) return false;
         await this.waitForChange(chunk, word, livenessIntervalMs);
         if (this.chunks.load(chunk) === word && this.owners.isDead(payloadOf(word))) this.releaseDead(chunk, word);
       }
     }
     return true;
+  }
+
+  #isClaimedHere(word: number): boolean {
+    return stateOf(word) === 'claimed' && this.owners.isOfThisProcess(payloadOf(word));
   }
 
   /** Whether every chunk is initialized or has failed. */
@@ -172,6 +222,7 @@ export class Claimant {
     for (;;) {
       const word = this.chunks.load(number);
       if (isInitialized(word)) {
+        if (outcome !== 'claimed') this.#look(range, chunk);
         this.seen[number] = 1;
         return outcome;
       }
@@ -193,6 +244,7 @@ export class Claimant {
     for (;;) {
       const word = this.chunks.load(number);
       if (isInitialized(word)) {
+        if (outcome !== 'claimed') this.#look(range, chunk);
         this.seen[number] = 1;
         return outcome;
       }
@@ -204,6 +256,16 @@ export class Claimant {
       if (firstWaitMs === 0) firstWaitMs = performance.now();
       await this.waitForChange(number, word, livenessIntervalMs);
     }
+  }
+
+  /**
+   * Looks whether a chunk that somebody else has written can be read here, before this thread says so: where its file was cut
+   * short, or its media has gone bad, touching it would end the process. Maps its pages at once, too.
+   * @throws VmemmapError CHUNK_FAILED
+   */
+  #look(range: RegionRange, chunk: number): void {
+    const errno = this.region.look(range, chunk, chunk + 1);
+    if (errno !== 0) throw chunkUnreadable(range, chunk, errno);
   }
 
   /** Resolves when the word has changed or after `ms`; keeps the event loop alive meanwhile, which waitAsync does not. */
@@ -266,18 +328,17 @@ export class Claimant {
     }
   }
 
-  /** Gives up the owner slot. What was initialized stays; nothing can be claimed any more. */
-  leave(): void {
+  /**
+   * Gives up the owner slot. What was initialized stays; nothing can be claimed any more.
+   * @param isMapped whether the region surely is: the file of one that was closed may be unmapped by now, but for those whom
+   * close waits for; the slots of the others go with their process.
+   */
+  leave(isMapped: boolean = !(this.region.handle.file && isClosed(this.region))): void {
     if (this.#left) return;
     this.#left = true;
     dropped.unregister(this);
-    this.owners.leave(this.#owner);
+    if (isMapped) this.owners.leave(this.#owner);
   }
-}
-
-/** The error for whoever comes after close. */
-export function closedError(): VmemmapError {
-  return new VmemmapError('CLOSED', 'the memmap was closed; open it again');
 }
 
 /** The error for a chunk whose descriptors could not be written. */
@@ -288,6 +349,13 @@ export function chunkFailed(range: RegionRange, chunk: number, errno: number): V
     `the descriptors of ${pfns} could not be written: ${errnoName(errno)}; mend the cause, then call retry()`,
     { errno },
   );
+}
+
+/** The error for a chunk that was initialized once and cannot be read now. */
+export function chunkUnreadable(range: RegionRange, chunk: number, errno: number): VmemmapError {
+  const pfns = `pfns ${range.chunkStart(chunk)} to ${range.chunkEnd(chunk) - 1}`;
+  const what = `the descriptors of ${pfns} cannot be read: ${errnoName(errno)}; see the kernel's log for errors of the media`;
+  return new VmemmapError('CHUNK_FAILED', what, { errno });
 }
 
 function faultTimeout(range: RegionRange, chunk: number, waitedMs: number): VmemmapError {

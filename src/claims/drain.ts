@@ -1,8 +1,10 @@
 /** The drain: what a background worker does until nothing is left. */
 import { chunksOfRun, firstChunkOfRun } from '../physical/geometry.ts';
-import type { Region, RegionRange } from '../region/region.ts';
+import type { RegionRange } from '../region/range.ts';
+import type { Region } from '../region/region.ts';
 import { isSettled, payloadOf, stateOf } from './chunk-map.ts';
 import type { Claimant } from './claimant.ts';
+import { harden } from './harden.ts';
 import { order, ordersOf } from './orders.ts';
 import { getsOn, runsLeft, runsTaken, takeRun } from './runs.ts';
 
@@ -41,10 +43,22 @@ const realClock: Clock = {
 };
 
 /**
+ * Drains as {@link initializeAll} does; then brings to the media what is not there yet: what this thread wrote, and once all is
+ * initialized the rest, which faults and threads that died have left.
+ */
+export function drain(claimant: Claimant, nid: number, clock: Clock = realClock): DrainOutcome {
+  const outcome = initializeAll(claimant, nid, clock);
+  claimant.hardenOwn();
+  const { region, chunks } = claimant;
+  if (outcome === 'complete' && region.persistence) harden(region, chunks, 0, region.chunks);
+  return outcome;
+}
+
+/**
  * Claims and initializes chunk after chunk, first those of node `nid`, then, as long as that is a help, those of the nodes
  * behind it and, last, before it; then waits for chunks that others hold: when it returns `complete`, nothing is left.
  */
-export function drain(claimant: Claimant, nid: number, clock: Clock = realClock): DrainOutcome {
+function initializeAll(claimant: Claimant, nid: number, clock: Clock): DrainOutcome {
   const { ranges } = claimant.region;
   const own = ranges.filter((range) => range.nid === nid);
   const lastOwn = own.at(-1)?.index ?? -1;

@@ -1,9 +1,10 @@
 /** The foreground fault: initializes what covers `[pfn, pfn + 2^order)` and nothing else, whatever the background does. */
 import { VmemmapError } from '../errors.ts';
 import { chunkOf, endChunk, firstChunk } from '../physical/geometry.ts';
-import type { RegionRange } from '../region/region.ts';
+import type { RegionRange } from '../region/range.ts';
 import { isInitialized } from './chunk-map.ts';
-import { type Claimant, closedError, type FaultOutcome } from './claimant.ts';
+import type { Claimant, FaultOutcome } from './claimant.ts';
+import { closedError } from './orders.ts';
 
 /** Orders of a fault: 4 KiB, 2 MiB and 1 GiB, as dax faults come (PTE, PMD and PUD). */
 export type FaultOrder = 0 | 9 | 18;

@@ -1,6 +1,7 @@
 /**
- * Orders to the drains and claimants of a region: one word of bits that all its threads see. The only file with Atomics on
- * it. Drains look at it between two batches of chunks, claimants behind each claim.
+ * Orders to the drains and claimants of a region: one word of bits that all threads of the process see; where several
+ * processes share a file, each gives orders to its own threads alone. The only file with Atomics on it. Drains look at it
+ * between two batches of chunks, claimants behind each claim.
  *
  *     bit     given by                 taken back by        who obeys
  *     PAUSE   pause, from any thread   resume, and by the   drains give their threads back
@@ -8,7 +9,9 @@
  *     CANCEL  cancel, any thread       retry, the opener    drains return for good
  *     CLOSE   close, the opener        never                drains return, and nobody claims any more
  */
-import type { Region } from '../region/region.ts';
+import { VmemmapError } from '../errors.ts';
+import { ordersSizeBytes, orderWord } from '../region/layout.ts';
+import type { Region, RegionHandle } from '../region/region.ts';
 
 /** Bits of the word. */
 export const order = { pause: 1, cancel: 2, close: 4 } as const;
@@ -46,22 +49,22 @@ function give(region: Region, bit: number): void {
   // Sequentially consistent, and that is needed: whoever closes stores CLOSE and then looks whether a worker has begun and
   // who holds a claim; a worker stores that it has begun (see Drain in background.ts), a claimant its claim, and then looks
   // for CLOSE. With anything weaker both may miss the other, and close would not wait for one that goes on.
-  Atomics.or(region.control, region.word.orders, bit);
+  Atomics.or(region.orders, orderWord.orders, bit);
   // pairs with the wait in untilResumed
-  Atomics.notify(region.control, region.word.orders);
+  Atomics.notify(region.orders, orderWord.orders);
 }
 
 function takeBack(region: Region, bit: number): void {
   // relaxed would do: who sees it late only goes on later
-  Atomics.and(region.control, region.word.orders, ~bit);
+  Atomics.and(region.orders, orderWord.orders, ~bit);
   // pairs with the wait in untilResumed
-  Atomics.notify(region.control, region.word.orders);
+  Atomics.notify(region.orders, orderWord.orders);
 }
 
 /** All orders that stand: bits of {@link order}; 0 when there are none, which is the only thing that is asked often. */
 export function ordersOf(region: Region): number {
   // sequentially consistent, as said in give
-  return Atomics.load(region.control, region.word.orders);
+  return Atomics.load(region.orders, orderWord.orders);
 }
 
 /** Whether drains have been told to return for good, by cancel or close. */
@@ -72,6 +75,22 @@ export function isStopped(region: Region): boolean {
 /** Whether the opener has closed the memmap: no chunk is claimed any more. */
 export function isClosed(region: Region): boolean {
   return (ordersOf(region) & order.close) !== 0;
+}
+
+/** The error for whoever comes after close. */
+export function closedError(): VmemmapError {
+  return new VmemmapError('CLOSED', 'the memmap was closed; open it again');
+}
+
+/**
+ * Whether the memmap of a handle was closed, without looking at anything but the orders: its file may be unmapped by now. The
+ * handle may be anything.
+ */
+export function isClosedHandle(handle: Partial<RegionHandle> | null | undefined): boolean {
+  const orders = handle?.orders;
+  if (!(orders instanceof SharedArrayBuffer) || orders.byteLength < ordersSizeBytes) return false;
+  // sequentially consistent, as said in give
+  return (Atomics.load(new Int32Array(orders), orderWord.orders) & order.close) !== 0;
 }
 
 /** Whether drains have been told to wait. */
@@ -86,7 +105,7 @@ const lookAroundMs = 1000;
 export async function untilResumed(region: Region): Promise<void> {
   while (isPaused(region) && !isStopped(region)) {
     // pairs with the notify in give and takeBack; with the word as it was seen, so that no change of it is slept through
-    const result = Atomics.waitAsync(region.control, region.word.orders, order.pause, lookAroundMs);
+    const result = Atomics.waitAsync(region.orders, orderWord.orders, order.pause, lookAroundMs);
     if (result.async) await result.value;
   }
 }
@@ -94,10 +113,10 @@ export async function untilResumed(region: Region): Promise<void> {
 /** Writes down who opened the memmap, so that those who wait for it can find out that it has died. */
 export function setOpener(region: Region, tag: number): void {
   // plain order would do: stored before the handle is given to anyone
-  Atomics.store(region.control, region.word.opener, tag);
+  Atomics.store(region.orders, orderWord.opener, tag);
 }
 
 /** Tag of the owner slot of whoever opened the memmap. */
 export function openerOf(region: Region): number {
-  return Atomics.load(region.control, region.word.opener);
+  return Atomics.load(region.orders, orderWord.opener);
 }

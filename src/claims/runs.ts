@@ -3,7 +3,8 @@
  * on the words for it. They only tell where to look, the chunk words decide who may write: relaxed order would do for all of them.
  */
 import { firstChunkOfRun, runOf } from '../physical/geometry.ts';
-import type { Region, RegionRange } from '../region/region.ts';
+import type { RegionRange } from '../region/range.ts';
+import type { Region } from '../region/region.ts';
 
 /** The next run for the caller, which gets it alone; one behind the last when none is left. */
 export function takeRun({ control }: Region, range: RegionRange): number {

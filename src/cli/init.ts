@@ -6,19 +6,24 @@ import { VmemmapError } from '../errors.ts';
 import { type MachineOptions, measureInit } from '../measure.ts';
 import type { InitReport } from '../observe/init-report.ts';
 import { formatReport } from '../observe/report.ts';
-import { bounds, defaults } from '../options.ts';
+import { bounds, checkBacking, defaults } from '../options.ts';
 import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
+import { fromDevice } from '../physical/namespace.ts';
 import type { ChunkPages, PolicyName } from '../plan.ts';
 import { policies } from '../policy/policies.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
+import { type Durability, durabilities } from '../region/durability.ts';
 import { Bars } from './bars.ts';
 
 interface InitFlags {
   detect?: boolean;
   simulate?: string;
   iomem?: string;
-  backing: string;
+  for?: string;
+  backing?: BackingName;
   file?: string;
+  durability?: Durability;
+  rebuild?: boolean;
   policy: PolicyName;
   threads?: number;
   faults: number;
@@ -48,20 +53,32 @@ export function initCommand(): Command {
   return new Command('init')
     .description('build the memmap of a machine, and tell how it went')
     .addOption(
-      new Option('--detect', "read this machine's own memory map (the default)").conflicts(['simulate', 'iomem']),
+      new Option('--detect', "read this machine's own memory map (the default)").conflicts([
+        'simulate',
+        'iomem',
+        'for',
+      ]),
     )
     .addOption(
       new Option('--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each').conflicts([
         'iomem',
+        'for',
       ]),
     )
-    .addOption(new Option('--iomem <FILE>', 'a machine from a file in the format of /proc/iomem'))
+    .addOption(new Option('--iomem <FILE>', 'a machine from a file in the format of /proc/iomem').conflicts(['for']))
+    .option('--for <DEVICE>', 'the persistent memory of a namespace: /dev/pmem0, /dev/dax0.0')
     .addOption(
       new Option('--backing <NAME>', 'where the descriptors live')
-        .choices(['shared', 'huge', 'hugetlb', 'file', 'devdax'])
-        .default(defaults.backing),
+        .choices(backingNames)
+        .default(undefined, `${defaults.backing}; with --file the kind of file that it is`),
     )
-    .option('--file <PATH>', 'the file or device of the backings file and devdax')
+    .option('--file <PATH>', 'the file of the backing file, which is made if need be, or the device of devdax')
+    .addOption(
+      new Option('--durability <NAME>', 'with --file: what must be had')
+        .choices(durabilities)
+        .default(undefined, 'the best that the file offers'),
+    )
+    .option('--rebuild', 'with --file: start over, and lose what the file holds')
     .addOption(
       new Option('--policy <NAME>', 'when chunks are initialized')
         .choices(Object.keys(policies))
@@ -86,38 +103,46 @@ export function initCommand(): Command {
     .option('--json', 'print one JSON object on stdout and nothing else')
     .addHelpText(
       'after',
-      '\nDescriptors take 1/64 of the memory that they describe.\n\nExamples:\n  vmemmap init --detect --verify\n  vmemmap init --simulate 2x32GiB:pmem --faults 2000 --json',
+      '\nDescriptors take 1/64 of the memory that they describe.\n\nExamples:\n  vmemmap init --detect --verify\n  vmemmap init --simulate 2x32GiB:pmem --faults 2000 --json\n  vmemmap init --for /dev/pmem0 --file /mnt/pmem0/memmap',
     )
     .allowExcessArguments(false)
     .action(runInit);
 }
 
-function openOptions(flags: InitFlags, signal: AbortSignal): MachineOptions {
-  const backing = backingNames.find((name) => name === flags.backing);
-  if (backing === undefined || flags.file !== undefined) {
-    const what = flags.file === undefined ? `backing ${flags.backing}` : '--file';
-    throw new VmemmapError(
-      'BACKING_UNAVAILABLE',
-      `${what} is not there yet in this version; use --backing ${backingNames.join(' or ')} without --file`,
-      { received: flags.backing },
-    );
-  }
-  const options: MachineOptions = {
-    backing: backing as BackingName,
-    policy: flags.policy,
-    profile: flags.profile,
-    signal,
-  };
+function openOptions(flags: InitFlags, command: Command, signal: AbortSignal): MachineOptions {
+  const options: MachineOptions = { policy: flags.policy, profile: flags.profile, signal };
+  if (flags.backing !== undefined) options.backing = flags.backing;
+  if (flags.file !== undefined) options.file = flags.file;
+  if (flags.durability !== undefined) options.durability = flags.durability;
+  if (flags.rebuild !== undefined) options.rebuild = flags.rebuild;
   if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
+  refuseContradiction(options, command);
   if (flags.simulate !== undefined) options.topology = flags.simulate;
   if (flags.iomem !== undefined) options.topology = fromIomemFile(flags.iomem, readAllowedCpus());
+  if (flags.for !== undefined) options.topology = fromDevice(flags.for);
   return options;
 }
 
-async function runInit(flags: InitFlags): Promise<void> {
+/** What was typed wrong is told as such, before a machine is read for it. */
+function refuseContradiction(options: MachineOptions, command: Command): void {
+  try {
+    checkBacking(options);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    // thrown from here an InvalidArgumentError would end the command without a word: only parsers' are told by commander
+    command.error(`error: Options contradict each other: ${error.message}.`);
+  }
+}
+
+function isReport(received: unknown): received is InitReport {
+  return typeof received === 'object' && received !== null && 'pagesPerSecond' in received;
+}
+
+async function runInit(flags: InitFlags, command: Command): Promise<void> {
   const abort = new AbortController();
-  const interrupted = new VmemmapError('CANCELLED', 'interrupted before everything was initialized; run it again');
+  const again = flags.file === undefined ? 'run it again' : `${flags.file} keeps what is done; run it again to go on`;
+  const interrupted = new VmemmapError('CANCELLED', `interrupted before everything was initialized; ${again}`);
   const interrupt = (): void => abort.abort(interrupted);
   process.once('SIGINT', interrupt);
   const bars = new Bars(process.stderr);
@@ -125,7 +150,7 @@ async function runInit(flags: InitFlags): Promise<void> {
     process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : formatReport(report));
   };
   try {
-    const report = await measureInit(openOptions(flags, abort.signal), {
+    const report = await measureInit(openOptions(flags, command, abort.signal), {
       faults: flags.faults,
       seed: flags.seed,
       verify: flags.verify ?? false,
@@ -135,8 +160,8 @@ async function runInit(flags: InitFlags): Promise<void> {
     print(report);
   } catch (error) {
     bars.stop();
-    // wrong descriptors are a failure, but what was found out is worth printing
-    if (error instanceof VmemmapError && error.code === 'VERIFY_WRONG') print(error.received as InitReport);
+    // wrong descriptors are a failure, as are those that cannot be read, but what was found out is worth printing
+    if (error instanceof VmemmapError && isReport(error.received)) print(error.received);
     throw error;
   } finally {
     process.removeListener('SIGINT', interrupt);

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { VmemmapError } from '../errors.ts';
 import { initCommand } from './init.ts';
+import { inspectCommand } from './inspect.ts';
+import { verifyCommand } from './verify.ts';
 
 /** Exit statuses of the contract. */
 const exitStatus = { done: 0, failed: 1, wrongUsage: 2 } as const;
@@ -26,7 +28,9 @@ function program(): Command {
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', `\nWithout a command: ${mainJob.join(' ')}`)
-    .addCommand(initCommand().exitOverride());
+    .addCommand(initCommand().exitOverride())
+    .addCommand(inspectCommand().exitOverride())
+    .addCommand(verifyCommand().exitOverride());
 }
 
 /** An error in one line. Names of files may hold anything: what would break the line or move the cursor is made harmless. */

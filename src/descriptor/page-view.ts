@@ -116,6 +116,26 @@ export class PageView {
     return this.#u64(offsets.memcgData);
   }
 
+  /** All fields of this moment as text, numbers above 32 bits in hexadecimal; for people. */
+  fields(): Record<string, string> {
+    const hex = (value: bigint): string => `0x${value.toString(16)}`;
+    const { flags, nid, zone, reserved, lruNext, lruPrev, zoneDeviceData, pgmap, mapcount, refcount } = this;
+    const own =
+      this.kind === 'device'
+        ? { pgmap: String(pgmap), zone_device_data: hex(zoneDeviceData ?? 0n) }
+        : { lru_next: hex(lruNext ?? 0n), lru_prev: hex(lruPrev ?? 0n) };
+    return {
+      flags: `${hex(flags)} (node ${nid}, zone ${zone}${reserved ? ', reserved' : ''})`,
+      ...own,
+      mapping: hex(this.mapping),
+      index: hex(this.index),
+      private: hex(this.private),
+      mapcount: String(mapcount),
+      refcount: String(refcount),
+      memcg_data: hex(this.memcgData),
+    };
+  }
+
   /** The descriptor as eight little-endian u64 in hexadecimal, as kernel people print it. */
   toString(): string {
     const lanes = Array.from({ length: descriptorSizeBytes / 8 }, (_, lane) => this.#u64(lane * 8));

@@ -53,10 +53,12 @@ export interface InitReport {
   /** Milliseconds from the call of open until every descriptor was initialized. First touch: memory is fresh. */
   readonly totalMs: number;
   readonly pagesPerSecond: number;
+  /** Milliseconds from the call of open until every descriptor had reached the media; null where there is none. */
+  readonly durableMs: number | null;
   readonly milestones: readonly Milestone[];
   readonly faults: FaultReport;
-  readonly verify: { readonly checked: number; readonly wrong: number; readonly ms: number };
-  /** Always 0: nothing of these backings outlives the process. */
+  readonly verify: { readonly checked: number; readonly wrong: number; readonly failed: number; readonly ms: number };
+  /** Chunks that were found initialized in the file, and those that were not; zeros where none was there. */
   readonly resumed: { readonly chunksKept: number; readonly chunksRedone: number };
   /** Bytes of descriptors in memory at the end, as the kernel tells; null without the addon. */
   readonly residentBytes: number | null;

@@ -2,10 +2,13 @@
 import { descriptorSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
 import type { TopologySource } from '../physical/topology.ts';
 import type { InitReport, RangeReport } from './init-report.ts';
+import type { DescriptorNote, Inspection } from './inspect.ts';
+import type { VerifyResult } from './verify.ts';
 
 const sources: Readonly<Record<TopologySource, string>> = {
   iomem: 'this machine, read from /proc/iomem',
   'iomem-file': 'a machine read from a file',
+  namespace: 'the namespace of a device',
   simulated: 'a simulated machine',
   'sysfs-blocks': "this machine, read from sysfs's memory blocks",
   table: 'a table of records',
@@ -101,6 +104,75 @@ function faultLines({ faults }: InitReport): string[] {
   ];
 }
 
+function isFile({ effective }: InitReport['backing']): boolean {
+  return effective === 'file' || effective === 'devdax';
+}
+
+/** Where a memmap in a file stands, and how long it lasts. */
+function fileLines({ backing, durableMs, resumed }: InitReport): string[] {
+  if (!isFile(backing)) return [];
+  const { chunksKept, chunksRedone } = resumed;
+  const kept =
+    chunksKept + chunksRedone === 0
+      ? 'none was there'
+      : `${grouped(chunksKept)} chunks were kept, ${grouped(chunksRedone)} were left to do`;
+  const promise = {
+    'dax-sync': 'on the media by cache lines',
+    msync: 'on the media by msync',
+    none: 'not on the media',
+  };
+  const when = durableMs === null ? '' : `, all of it after ${formatMs(durableMs)}`;
+  return [`  ${promise[backing.durability]} (durability ${backing.durability})${when}; ${kept}`];
+}
+
+/** What a file holds. */
+export function formatInspection(found: Inspection): string {
+  const { chunks, failed, processes, mediaError } = found;
+  const states = Object.entries(chunks)
+    .filter(([, count]) => count > 0)
+    .map(([state, count]) => `${grouped(count)} ${state}`);
+  const users = processes.map(({ pid }) => pid).join(', ');
+  return [
+    `${found.path}: ${found.profile ?? 'a table of records'} · policy ${found.policy} · ${formatBytes(found.sizeBytes)}`,
+    `  uuid ${found.uuid} · session ${grouped(found.epoch)}`,
+    '',
+    ...rangeLines(found.ranges).map((line) => `  ${line}`),
+    '',
+    `${grouped(found.pages)} page descriptors; chunks: ${states.join(' · ')}`,
+    ...failed.map(
+      ({ startPfn, endPfn, error }) => `  pfns ${startPfn} to ${endPfn - 1} could not be written: ${error}`,
+    ),
+    ...(mediaError === null ? [] : [`  the media refused to keep something: ${mediaError}`]),
+    users === '' ? 'nobody has it open' : `open in the processes ${users}`,
+    '',
+  ].join('\n');
+}
+
+/** One descriptor of a file. */
+export function formatDescriptor({ pfn, nid, zone, chunk, state, words, fields }: DescriptorNote): string {
+  const lanes = Array.from({ length: words.length / 2 }, (_, lane) =>
+    [words[lane * 2 + 1], words[lane * 2]].map((word) => (word ?? 0).toString(16).padStart(8, '0')).join(''),
+  );
+  const named = Object.entries(fields ?? {}).map(([name, value]) => `  ${name.padEnd(16)} ${value}`);
+  return [
+    `pfn ${pfn} (0x${pfn.toString(16)}): node ${nid}, zone ${zone}, chunk ${chunk}, which is ${state}`,
+    `  ${lanes.slice(0, 4).join(' ')}`,
+    `  ${lanes.slice(4).join(' ')}`,
+    ...named,
+    '',
+  ].join('\n');
+}
+
+/** How a verification of a file went. */
+export function formatVerified(result: VerifyResult): string {
+  return `verified ${grouped(result.checked)} descriptors: ${found(result)}\n`;
+}
+
+function found({ wrong, failed }: Pick<VerifyResult, 'wrong' | 'failed'>): string {
+  const bad = failed === 0 ? '' : `, ${grouped(failed)} could not be written or read`;
+  return `${grouped(wrong)} wrong${bad}`;
+}
+
 /** The whole report. */
 export function formatReport(report: InitReport): string {
   const { backing, verify } = report;
@@ -118,13 +190,14 @@ export function formatReport(report: InitReport): string {
     `  first fault took        ${formatMs(report.firstFaultUs / 1000)}`,
     `  everything ready after  ${formatMs(report.totalMs)}  ${rate}`,
     ...milestoneLines(report),
-    `  first touch, ${report.threads} threads, store path ${report.storePath}, ${formatBytes(backing.pageSize)} pages, ` +
+    `  ${isFile(backing) ? 'in a file' : 'first touch'}, ${report.threads} threads, store path ${report.storePath}, ${formatBytes(backing.pageSize)} pages, ` +
       `backing ${backing.effective}${asked}`,
+    ...fileLines(report),
     ...(report.workerFailures > 0 ? [`  ${report.workerFailures} worker threads died; others did their work`] : []),
     ...faultLines(report),
     '',
-    verify.checked > 0
-      ? `verified ${grouped(verify.checked)} descriptors in ${formatMs(verify.ms)}: ${grouped(verify.wrong)} wrong`
+    verify.checked + verify.failed > 0
+      ? `verified ${grouped(verify.checked)} descriptors in ${formatMs(verify.ms)}: ${found(verify)}`
       : 'not verified (--verify does it)',
     '',
   ].join('\n');

@@ -1,8 +1,9 @@
 /** Verification: every initialized descriptor is compared with what its range's pattern says it should be. */
-import { ChunkMap, isInitialized } from '../claims/chunk-map.ts';
+import { ChunkMap, isInitialized, stateOf } from '../claims/chunk-map.ts';
 import { jsKernel } from '../descriptor/kernel.ts';
 import { nativeKernel } from '../native.ts';
-import type { Region, RegionRange } from '../region/region.ts';
+import type { RegionRange } from '../region/range.ts';
+import type { Region } from '../region/region.ts';
 
 /** Result of a verification. */
 export interface VerifyResult {
@@ -12,10 +13,12 @@ export interface VerifyResult {
   readonly wrong: number;
   /** Lowest pfn whose descriptor differs, or −1. */
   readonly firstWrongPfn: number;
+  /** Descriptors that could not be written, or cannot be read. */
+  readonly failed: number;
 }
 
 /** Nothing compared yet. */
-export const nothingVerified: VerifyResult = { checked: 0, wrong: 0, firstWrongPfn: -1 };
+export const nothingVerified: VerifyResult = { checked: 0, wrong: 0, firstWrongPfn: -1, failed: 0 };
 
 /** Adds up the results of two shares. */
 export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
@@ -24,15 +27,21 @@ export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
     checked: a.checked + b.checked,
     wrong: a.wrong + b.wrong,
     firstWrongPfn: firsts.length === 0 ? -1 : Math.min(...firsts),
+    failed: a.failed + b.failed,
   };
 }
 
-/** Verifies one chunk of a range. */
-export function verifyChunk(range: RegionRange, chunk: number): VerifyResult {
+/** Verifies one chunk of a range, if it is initialized. */
+export function verifyChunk(region: Region, chunks: ChunkMap, range: RegionRange, chunk: number): VerifyResult {
+  const word = chunks.load(range.firstChunk + chunk);
+  const pages = range.chunkEnd(chunk) - range.chunkStart(chunk);
+  if (stateOf(word) === 'failed') return { ...nothingVerified, failed: pages };
+  if (!isInitialized(word)) return nothingVerified;
+  // looked at before it is read: bad media would end the process
+  if (region.look(range, chunk, chunk + 1) !== 0) return { ...nothingVerified, failed: pages };
   const kernel = nativeKernel ?? jsKernel;
-  const checked = range.chunkEnd(chunk) - range.chunkStart(chunk);
   const wrong = range.sumOverChunks(chunk, chunk + 1, kernel.check);
-  return { checked, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, chunk) };
+  return { checked: pages, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, chunk), failed: 0 };
 }
 
 function firstWrong(range: RegionRange, chunk: number): number {
@@ -56,8 +65,7 @@ export function verifyShare(region: Region, cursor: Int32Array<SharedArrayBuffer
     // relaxed would do: reading needs no claim, the cursor only shares out the work
     const number = Atomics.add(cursor, 0, 1);
     if (number >= region.chunks) return result;
-    if (!isInitialized(chunks.load(number))) continue;
     const range = region.rangeOfChunk(number);
-    result = mergeVerified(result, verifyChunk(range, number - range.firstChunk));
+    result = mergeVerified(result, verifyChunk(region, chunks, range, number - range.firstChunk));
   }
 }

@@ -4,17 +4,23 @@ import { constants } from 'node:os';
 import { VmemmapError } from '../errors.ts';
 import { addon, addonState } from '../native.ts';
 import { hugePageSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
+import type { Durability } from './durability.ts';
+import type { FileKind } from './file.ts';
 import { chooseHugetlb, type HugetlbPool, isHugetlbLimited, refuseHugetlb } from './hugetlb.ts';
 import { lineSizeBytes } from './layout.ts';
 
 /**
  * `shared`: plain shared memory. `huge`: the same memory, the kernel advised to use transparent huge pages. `hugetlb`: huge
- * pages that the administrator has reserved (2 MiB, or 1 GiB).
+ * pages that the administrator has reserved (2 MiB, or 1 GiB). `file`: a file in any file system, also one on persistent
+ * memory (fsdax). `devdax`: a device-dax device.
  */
-export type BackingName = 'shared' | 'huge' | 'hugetlb';
+export type BackingName = MemoryBackingName | FileKind;
+
+/** Backings in memory of this process's own. */
+export type MemoryBackingName = 'shared' | 'huge' | 'hugetlb';
 
 /** All backings there are. */
-export const backingNames: readonly BackingName[] = ['huge', 'shared', 'hugetlb'];
+export const backingNames: readonly BackingName[] = ['huge', 'shared', 'hugetlb', 'file', 'devdax'];
 
 /** Asked for, and got. */
 export interface BackingReport {
@@ -22,7 +28,10 @@ export interface BackingReport {
   readonly effective: BackingName;
   /** Why `effective` is not what was requested; absent when it is. */
   readonly reason?: string;
-  /** Page size that maps most of what is in memory, in bytes; as long as nothing is, the one that was asked for. */
+  /**
+   * Page size that maps most of what is in memory, in bytes; as long as nothing is, the one that was asked for. Of a file on DAX
+   * the kernel does not tell: ordinary pages, though it may be huge ones.
+   */
   readonly pageSize: number;
   /**
    * How a chunk's pages come when it is first written. `populate`: by one system call before (MADV_POPULATE_WRITE), which is
@@ -30,16 +39,18 @@ export interface BackingReport {
    * each thread takes its traps without the lock of the whole address space, which threads that start need to themselves.
    */
   readonly firstTouch: 'populate' | 'store';
-  /** `none`: the descriptors are gone with the last process that maps them. */
-  readonly durability: 'none';
+  /** What was got: when a chunk is DURABLE, and by what. `none`: in memory, and where nothing was asked for. */
+  readonly durability: Durability;
+  /** What was asked for; absent when nothing was, and the best that there is was taken. */
+  readonly durabilityRequested?: Durability;
   /** Positive errno of binding a range's memory to its node, which then comes from where it is touched first. */
   readonly nodeErrno?: number;
 }
 
 /** What a request will be answered with, decided before anything is allocated. */
 export interface BackingChoice {
-  readonly requested: BackingName;
-  readonly effective: BackingName;
+  readonly requested: MemoryBackingName;
+  readonly effective: MemoryBackingName;
   /** Why they differ. */
   readonly reason?: string;
 }
@@ -79,7 +90,7 @@ function hugePageObstacle(): string | undefined {
 }
 
 /** Decides what a request will be answered with: `huge` falls back to `shared` and says why, `hugetlb` does not. */
-export function chooseBacking(requested: BackingName): BackingChoice {
+export function chooseBacking(requested: MemoryBackingName): BackingChoice {
   const reason = requested === 'huge' ? hugePageObstacle() : undefined;
   return reason === undefined ? { requested, effective: requested } : { requested, effective: 'shared', reason };
 }
@@ -134,11 +145,17 @@ function allocateSmall(isHuge: boolean, sizeBytes: number): DataBuffer & { reaso
     : { buffer, byteOffset, reason: `madvise(MADV_HUGEPAGE) failed: ${errnoName(errno)}` };
 }
 
+/** A buffer that nobody has seen yet, with room for `sizeBytes` at an alignment, over which other memory may be mapped. */
+export function allocateOverlay(sizeBytes: number, alignmentBytes: number): DataBuffer {
+  const buffer = allocate(Math.max(overlayBytesMin, sizeBytes + alignmentBytes));
+  const byteOffset = addon?.bytesToBoundary(new Uint8Array(buffer, 0, 1), alignmentBytes) ?? 0;
+  return { buffer, byteOffset };
+}
+
 /** Reserved huge pages, mapped over a part of a buffer that nobody has seen yet. */
 function allocateHugetlb(pool: HugetlbPool, sizeBytes: number): DataBuffer & { reason?: string } {
   const mappedBytes = roundUp(sizeBytes, pool.pageSizeBytes);
-  const buffer = allocate(Math.max(overlayBytesMin, mappedBytes + pool.pageSizeBytes));
-  const byteOffset = addon?.bytesToBoundary(new Uint8Array(buffer, 0, 1), pool.pageSizeBytes) ?? 0;
+  const { buffer, byteOffset } = allocateOverlay(mappedBytes, pool.pageSizeBytes);
   const errno = addon?.mapHugePages(wordsOf({ buffer, byteOffset }, mappedBytes), pool.pageSizeBytes);
   if (errno !== 0) throw refuseHugetlb(pool, mappedBytes / pool.pageSizeBytes, errnoName(errno ?? 0));
   return { buffer, byteOffset };

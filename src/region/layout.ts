@@ -1,11 +1,13 @@
 /**
  * Where everything lies in a region: one layout on every backing.
  *
- *   superblock (4 KiB) | range table | control words | range words | owner table | chunk words | padding to 2 MiB | descriptors
+ *   superblock (4 KiB) | range table | session | process table | control words | range words | owner table | chunk words |
+ *   padding to 2 MiB | descriptors
  *
- * The descriptors of each range start at a multiple of 2 MiB, so that huge pages and section borders meet. In memory, all
- * before the descriptors is one SharedArrayBuffer and each range's descriptors are another: a typed array ends at 16 GiB.
- * Words that several threads write stand alone in their 64-byte line.
+ * The descriptors of each range start at a multiple of 2 MiB (of 1 GiB on a device-dax device that maps nothing smaller), so
+ * that huge pages and section borders meet. In memory, all before the descriptors is one SharedArrayBuffer and each range's
+ * descriptors are another: a typed array ends at 16 GiB. Words that several threads write stand alone in their 64-byte line.
+ * What concerns one process alone, its orders to its own drains, is not in the region: see orderLine.
  */
 import { descriptorSizeBytes, hugePageSizeBytes, roundUp } from '../physical/geometry.ts';
 
@@ -22,17 +24,40 @@ export const threadsMax: number = ownerSlots / 2;
 /** Owner slot: a line of identity, written by whoever takes or reaps the slot, and a line of counters, by its owner. */
 export const ownerSlotSizeBytes: number = 2 * lineSizeBytes;
 
+/** Who uses a file at present: one line of notes; see src/region/session.ts. */
+const sessionLines = 1;
+/** Bytes of it. */
+export const sessionSizeBytes: number = sessionLines * lineSizeBytes;
+/** Processes that can have one file open at a time, each with one slot; number 0 stands for "this one, in memory". */
+export const processSlots = 128;
+/** Lines for each of them; see src/region/processes.ts. */
+const processSlotLines = 1;
+/** Bytes of a slot. */
+export const processSlotSizeBytes: number = processSlotLines * lineSizeBytes;
+
 /** Control words, each alone in its line; numbers are lines from the start of the control words. */
 export const controlLine = {
-  /** Bits: pause, cancel, close; see src/claims/orders.ts. Waited on and notified. */
-  orders: 0,
-  /** Owner tag of whoever opened the memmap. Written once, before anybody attaches. */
-  opener: 1,
+  /** Threads of any process that sleep until a chunk word changes; see src/region/waits.ts. */
+  waiters: 0,
+  /** Positive errno of the media when it refused to keep something, else 0; see src/claims/harden.ts. */
+  mediaErrno: 1,
 } as const;
 /** Name of a control word. */
 export type ControlWordName = keyof typeof controlLine;
 
 const controlLines = 8;
+
+/** Words of a process's own, in a buffer of their own; numbers are lines in it. */
+export const orderLine = {
+  /** Bits: pause, cancel, close; see src/claims/orders.ts. Waited on and notified. */
+  orders: 0,
+  /** Owner tag of whoever opened the memmap. Written once, before anybody attaches. */
+  opener: 1,
+  /** Two words: id and start time of the thread that asks the media to keep something, or 0; see src/region/media.ts. */
+  media: 2,
+} as const;
+/** Bytes of that buffer. */
+export const ordersSizeBytes: number = Object.keys(orderLine).length * lineSizeBytes;
 
 /** Range words, each alone in its line; numbers are lines from the start of a range's words. */
 export const rangeLine = {
@@ -48,6 +73,8 @@ const rangeLines = 3;
 /** Byte offsets of a region's parts. */
 export interface RegionLayout {
   readonly rangeTable: number;
+  readonly session: number;
+  readonly processes: number;
   readonly control: number;
   readonly rangeWords: number;
   readonly owners: number;
@@ -60,29 +87,55 @@ export interface RegionLayout {
   readonly totalSizeBytes: number;
 }
 
-/** Computes the layout for ranges of so many pages and chunks. */
-export function regionLayout(ranges: readonly { pages: number; chunks: number }[]): RegionLayout {
+/**
+ * Computes the layout for ranges of so many pages and chunks.
+ * @param alignmentBytes of every range's descriptors, a power of two.
+ */
+export function regionLayout(
+  ranges: readonly { pages: number; chunks: number }[],
+  alignmentBytes: number = dataAlignmentBytes,
+): RegionLayout {
   const rangeTable = superblockSizeBytes;
-  const control = rangeTable + ranges.length * rangeEntrySizeBytes;
+  const session = rangeTable + ranges.length * rangeEntrySizeBytes;
+  const processes = session + sessionSizeBytes;
+  const control = processes + processSlots * processSlotSizeBytes;
   const rangeWords = control + controlLines * lineSizeBytes;
   const owners = rangeWords + ranges.length * rangeLines * lineSizeBytes;
   const chunkWords = owners + ownerSlots * ownerSlotSizeBytes;
   const chunks = ranges.reduce((sum, range) => sum + range.chunks, 0);
   const controlSizeBytes = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
-  let next = roundUp(controlSizeBytes, dataAlignmentBytes);
+  let next = roundUp(controlSizeBytes, alignmentBytes);
   const data = ranges.map(({ pages }) => {
     const start = next;
-    next = roundUp(start + pages * descriptorSizeBytes, dataAlignmentBytes);
+    next = roundUp(start + pages * descriptorSizeBytes, alignmentBytes);
     return start;
   });
-  return { rangeTable, control, rangeWords, owners, chunkWords, controlSizeBytes, data, totalSizeBytes: next };
+  return {
+    rangeTable,
+    session,
+    processes,
+    control,
+    rangeWords,
+    owners,
+    chunkWords,
+    controlSizeBytes,
+    data,
+    totalSizeBytes: next,
+  };
 }
 
 /** Indices into the Int32Array over the control buffer of the control words. */
 export function controlWords({ control }: RegionLayout): Record<ControlWordName, number> {
   const at = (line: number): number => (control + line * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
-  return { orders: at(controlLine.orders), opener: at(controlLine.opener) };
+  return { waiters: at(controlLine.waiters), mediaErrno: at(controlLine.mediaErrno) };
 }
+
+/** Indices into the Int32Array over a process's own words. */
+export const orderWord: Readonly<Record<keyof typeof orderLine, number>> = {
+  orders: (orderLine.orders * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT,
+  opener: (orderLine.opener * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT,
+  media: (orderLine.media * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT,
+};
 
 /** Index into the Int32Array over the control buffer of a range's word. */
 export function rangeWord(layout: RegionLayout, range: number, name: keyof typeof rangeLine): number {

@@ -1,159 +1,59 @@
-/** A region in memory: the buffers of one memmap, made once by its opener and attached to from any thread by a handle. */
-import { descriptorWords } from '../descriptor/layout.ts';
-import type { Pattern } from '../descriptor/pattern.ts';
+/** A region: the buffers of one memmap, made once by its opener and attached to from any thread by a handle. */
+import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { invariant, VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
 import {
-  batchChunksOf,
-  chunkEnd,
   chunkEndIndex,
-  chunkStart,
   chunkStartIndex,
-  descriptorOffset,
   descriptorSizeBytes,
   findRange,
-  type RunGeometry,
+  pageSizeBytes,
   roundUp,
-  runChunksOf,
 } from '../physical/geometry.ts';
-import type { MemoryKind } from '../physical/topology.ts';
-import type { Plan, PlannedMemmap, PolicyName } from '../plan.ts';
+import type { Plan, PolicyName } from '../plan.ts';
 import { allocateData, type BackingChoice, type BackingReport, type DataBuffer } from './backing.ts';
+import { type Persistence, persistenceOf } from './durability.ts';
 import {
   type ControlWordName,
   controlWords,
   dataAlignmentBytes,
+  ordersSizeBytes,
   type RegionLayout,
-  rangeWord,
   regionLayout,
+  superblockSizeBytes,
 } from './layout.ts';
-import { readSuperblock, type Superblock, writeSuperblock } from './superblock.ts';
-
-/** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
-const windowDescriptors: number = 2 ** 24;
-
-/** A range with its memory and its place among the chunk words. */
-export class RegionRange implements RunGeometry {
-  /** Place among the region's ranges. */
-  readonly index: number;
-  readonly startPfn: number;
-  readonly endPfn: number;
-  readonly pages: number;
-  readonly basePfn: number;
-  readonly leadPages: number;
-  readonly chunkPages: number;
-  readonly chunks: number;
-  readonly runChunks: number;
-  readonly batchChunks: number;
-  readonly nid: number;
-  readonly zone: number;
-  readonly kind: MemoryKind;
-  readonly pgmap: number;
-  /** Number of the range's chunk 0 among all chunks of the region. */
-  readonly firstChunk: number;
-  /** What is written into the range. */
-  readonly pattern: Pattern;
-  /** All of the range's descriptors, 16 words each. */
-  readonly words: Uint32Array<SharedArrayBuffer>;
-  /** Indices of the range's words in the control buffer. */
-  readonly drainCursor: number;
-  readonly growCursor: number;
-  readonly wantedRun: number;
-  readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
-
-  /** @param pageSizeBytes of the memory behind `data`. */
-  constructor(
-    index: number,
-    plan: PlannedMemmap,
-    firstChunk: number,
-    layout: RegionLayout,
-    data: DataBuffer,
-    pageSizeBytes: number,
-  ) {
-    this.index = index;
-    this.startPfn = plan.startPfn;
-    this.endPfn = plan.endPfn;
-    this.pages = plan.pages;
-    this.basePfn = plan.basePfn;
-    this.leadPages = plan.leadPages;
-    this.chunkPages = plan.chunkPages;
-    this.chunks = plan.chunks;
-    this.runChunks = runChunksOf(plan, pageSizeBytes);
-    this.batchChunks = batchChunksOf(plan);
-    this.nid = plan.nid;
-    this.zone = plan.zone;
-    this.kind = plan.kind;
-    this.pgmap = plan.pgmap;
-    this.firstChunk = firstChunk;
-    this.pattern = plan.pattern;
-    this.drainCursor = rangeWord(layout, index, 'drainCursor');
-    this.growCursor = rangeWord(layout, index, 'growCursor');
-    this.wantedRun = rangeWord(layout, index, 'wantedRun');
-    this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
-    for (let first = 0; first < this.pages; first += windowDescriptors) {
-      const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;
-      this.#windows.push(new Uint32Array(data.buffer, data.byteOffset + first * descriptorSizeBytes, length));
-    }
-  }
-
-  /**
-   * Calls `visit` for the descriptors numbered `[startIndex, endIndex)` in the range, window by window, and adds up what it
-   * returns; with `untilNonZero` it stops at the first result that is not 0, as one does with errnos.
-   * @param visit gets a window, the word where the run begins in it, its descriptors, the pattern, and the number of its
-   * first descriptor in the range: the arguments of an init kernel.
-   */
-  sumOver(
-    startIndex: number,
-    endIndex: number,
-    visit: (words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number) => number,
-    untilNonZero = false,
-  ): number {
-    let sum = 0;
-    let index = startIndex;
-    while (index < endIndex) {
-      const inWindow = index & (windowDescriptors - 1);
-      const count = Math.min(endIndex - index, windowDescriptors - inWindow);
-      const window = this.#windows[(index - inWindow) / windowDescriptors] as Uint32Array;
-      sum += visit(window, Math.imul(inWindow, descriptorWords), count, this.pattern, index);
-      if (untilNonZero && sum !== 0) return sum;
-      index += count;
-    }
-    return sum;
-  }
-
-  /** The same for the chunks `[first, end)`, which may not be empty. */
-  sumOverChunks(
-    first: number,
-    end: number,
-    visit: Parameters<RegionRange['sumOver']>[2],
-    untilNonZero = false,
-  ): number {
-    return this.sumOver(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
-  }
-
-  /** First pfn of a chunk of this range. */
-  chunkStart(chunk: number): number {
-    return chunkStart(this, chunk);
-  }
-
-  /** First pfn behind a chunk of this range. */
-  chunkEnd(chunk: number): number {
-    return chunkEnd(this, chunk);
-  }
-
-  /** Byte offset of a descriptor in {@link words}. */
-  offsetOf(pfn: number): number {
-    return descriptorOffset(this, pfn);
-  }
-}
+import { type MappedFile, unmapFile } from './mapping.ts';
+import { Media } from './media.ts';
+import { FileProcesses, type Processes } from './processes.ts';
+import { RegionRange } from './range.ts';
+import { decodeSuperblock, encodeSuperblock, refuseHandle, type Superblock } from './superblock.ts';
+import { ProcessWaits } from './waits.ts';
 
 /** What travels between threads: plain data and shared buffers, no addresses. postMessage clones it. */
 export interface RegionHandle {
   readonly kind: 'vmemmap-region';
-  readonly control: SharedArrayBuffer;
+  readonly control: DataBuffer;
+  /** Orders to the threads of this process; see layout.ts. */
+  readonly orders: SharedArrayBuffer;
   readonly data: readonly DataBuffer[];
   readonly backing: BackingReport;
   readonly memory: MemoryHistory;
+  /** The file that the buffers map, where they do. */
+  readonly file?: FileHold;
+}
+
+/** A file that this process has open and mapped. */
+export interface FileHold {
+  readonly path: string;
+  /** File descriptor, the same in all threads of a process. */
+  readonly fd: number;
+  /** Slot of this process in the process table; 0 for one that only reads. */
+  readonly process: number;
+  /** The parts as they are mapped. */
+  readonly mapped: MappedFile;
+  /** Its pages are to be read before they are populated: see {@link Region.unreadable}. */
+  readonly readsFirst: boolean;
 }
 
 /** `fresh`: nobody wrote to the descriptors before this region was made, so they are zeros. `touched`: anything is there. */
@@ -166,25 +66,64 @@ export class Region {
   readonly policy: PolicyName;
   readonly profileId: number;
   readonly uuid: string;
+  readonly epoch: number;
   /** Sorted by pfn. */
   readonly ranges: readonly RegionRange[];
   readonly chunks: number;
   readonly pages: number;
   /** The control buffer as words: superblock, control words, owner table, chunk words. */
   readonly control: Int32Array<SharedArrayBuffer>;
+  /** The same bytes for whoever brings them to the media. */
+  readonly controlLines: Uint32Array<SharedArrayBuffer>;
   /** Indices in {@link control} of the control words: looked at between any two batches. */
   readonly word: Readonly<Record<ControlWordName, number>>;
+  /** Orders to the threads of this process. */
+  readonly orders: Int32Array<SharedArrayBuffer>;
+  /** How threads of several processes wait for each other; undefined in memory. */
+  readonly waits: ProcessWaits | undefined;
+  /** The processes that share the file; undefined in memory. */
+  readonly processes: Processes | undefined;
+  /** How stores reach the media; undefined where nothing does. */
+  readonly persistence: Persistence | undefined;
+  readonly #media: Media;
+  /** The same as arguments of `sumOver`, made once. */
+  readonly #persisting: Record<'persist' | 'persistAll', Parameters<RegionRange['sumOver']>[2]> | undefined;
 
-  /** @param superblock what stands in the control buffer; whoever has written it need not read it. */
-  private constructor(handle: RegionHandle, superblock: Superblock = readSuperblock(handle.control)) {
+  /**
+   * @param superblock what stands in the control buffer; whoever has written it need not read it.
+   * @param persistence by default that of the handle's durability; tests put in another.
+   */
+  private constructor(
+    handle: RegionHandle,
+    superblock: Superblock = decodeSuperblock(bytesOf(handle.control), refuseHandle),
+    persistence: Persistence | undefined = persistenceOfHandle(handle),
+  ) {
     this.handle = handle;
     this.policy = superblock.policy;
     this.profileId = superblock.profileId;
     this.uuid = superblock.uuid;
-    this.layout = regionLayout(superblock.ranges);
+    this.epoch = superblock.epoch;
+    this.persistence = persistence;
+    this.#persisting = persistence && {
+      persist: (words, at, count) =>
+        persistence.persist(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes),
+      persistAll: (words, at, count) =>
+        persistence.persistAll(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes),
+    };
+    this.layout = regionLayout(superblock.ranges, superblock.alignmentBytes);
     checkBuffers(handle, this.layout, superblock.ranges);
-    this.control = new Int32Array(handle.control, 0, this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
+    this.control = new Int32Array(
+      handle.control.buffer,
+      handle.control.byteOffset,
+      this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT,
+    );
+    this.controlLines = new Uint32Array(this.control.buffer, this.control.byteOffset, this.control.length);
+    this.orders = new Int32Array(handle.orders, 0, ordersSizeBytes / Int32Array.BYTES_PER_ELEMENT);
     this.word = controlWords(this.layout);
+    const { file } = handle;
+    this.waits = file && new ProcessWaits(this.control, this.word.waiters);
+    this.#media = new Media(this.control, this.word.mediaErrno, this.orders);
+    this.processes = file && new FileProcesses(file.fd, file.process, this.control, this.layout);
     let firstChunk = 0;
     this.ranges = superblock.ranges.map((plan, index) => {
       const range = new RegionRange(
@@ -232,9 +171,22 @@ export class Region {
     backing: BackingReport,
     memory: MemoryHistory,
   ): Region {
-    const control = new SharedArrayBuffer(regionLayout(plan.ranges).controlSizeBytes);
-    const superblock = writeSuperblock(control, plan, policy);
-    return new Region({ kind: 'vmemmap-region', control, data, backing, memory }, superblock);
+    const buffer = new SharedArrayBuffer(regionLayout(plan.ranges).controlSizeBytes);
+    const { header, superblock } = encodeSuperblock(plan, policy);
+    new Uint8Array(buffer).set(header);
+    const orders = new SharedArrayBuffer(ordersSizeBytes);
+    const control = { buffer, byteOffset: 0 };
+    return new Region({ kind: 'vmemmap-region', control, orders, data, backing, memory }, superblock);
+  }
+
+  /** The region of a file that is mapped. @param persistence see the constructor. */
+  static ofFile(
+    handle: Omit<RegionHandle, 'kind' | 'orders'>,
+    superblock: Superblock,
+    persistence?: Persistence,
+  ): Region {
+    const orders = new SharedArrayBuffer(ordersSizeBytes);
+    return new Region({ kind: 'vmemmap-region', orders, ...handle }, superblock, persistence);
   }
 
   /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */
@@ -243,11 +195,14 @@ export class Region {
       typeof handle === 'object' &&
       handle !== null &&
       handle.kind === 'vmemmap-region' &&
-      handle.control instanceof SharedArrayBuffer &&
+      holds(handle.control, superblockSizeBytes) &&
+      handle.orders instanceof SharedArrayBuffer &&
+      handle.orders.byteLength >= ordersSizeBytes &&
       Array.isArray(handle.data) &&
       typeof handle.backing === 'object' &&
       handle.backing !== null &&
       Number.isSafeInteger(handle.backing.pageSize) &&
+      (handle.file === undefined || isFileHold(handle.file)) &&
       // taken for touched it would only be slower; taken for fresh it would keep what stands there
       (handle.memory === 'fresh' || handle.memory === 'touched');
     if (!sound) {
@@ -259,11 +214,79 @@ export class Region {
   }
 
   /**
+   * Whether the descriptors of the chunks `[first, end)` of a range can be read: 0, or the positive errno of why not. Always 0 in
+   * memory, and before Linux 5.14, which cannot be asked.
+   */
+  look(range: RegionRange, first: number, end: number): number {
+    if (!this.handle.file) return 0;
+    const errno = this.unreadable(range, first, end) || range.sumOverChunks(first, end, populateRead, true);
+    if (errno === constants.errno.EINVAL) return 0;
+    return errno === constants.errno.EFAULT ? this.whyUnreachable(range, first, end) : errno;
+  }
+
+  /**
+   * Errno of the media under the chunks `[first, end)` of a range, or 0. Asked before they are populated where the kernel would
+   * never return from a page that it cannot read. It costs as much again as initializing them, so elsewhere it is 0 at once.
+   */
+  unreadable(range: RegionRange, first: number, end: number): number {
+    const { file } = this.handle;
+    if (!file?.readsFirst || !addon) return 0;
+    const { offset, lengthBytes } = this.#extentInFile(range, first, end);
+    return addon.readError(file.fd, offset, lengthBytes, pageSizeBytes);
+  }
+
+  /** The errno behind an EFAULT of the kernel for the chunks `[first, end)` of a range; EFAULT when there is none to be found. */
+  whyUnreachable(range: RegionRange, first: number, end: number): number {
+    const { file } = this.handle;
+    if (!file || !addon) return constants.errno.EFAULT;
+    const { offset, lengthBytes } = this.#extentInFile(range, first, end);
+    return addon.whyUnreachable(file.fd, offset, lengthBytes, pageSizeBytes);
+  }
+
+  #extentInFile(range: RegionRange, first: number, end: number): { offset: number; lengthBytes: number } {
+    const start = chunkStartIndex(range, first) * descriptorSizeBytes;
+    const lengthBytes = chunkEndIndex(range, end - 1) * descriptorSizeBytes - start;
+    return { offset: (this.layout.data[range.index] as number) + start, lengthBytes };
+  }
+
+  /** Positive errno with which the media has refused to keep something since the file was opened with nobody in it, else 0. */
+  get mediaErrno(): number {
+    return this.#media.errno;
+  }
+
+  /** Brings the words of the chunks `[first, end)` to the media. @returns 0 or a positive errno */
+  persistChunkWords(first: number, end: number): number {
+    const { persistence, controlLines, layout } = this;
+    if (!persistence || first === end) return 0;
+    const wordBytes = Int32Array.BYTES_PER_ELEMENT;
+    const [offset, length] = [layout.chunkWords + first * wordBytes, (end - first) * wordBytes];
+    if (persistence.isCertain) return persistence.persist(controlLines, offset, length);
+    return this.#media.keep(() => persistence.persist(controlLines, offset, length));
+  }
+
+  /**
+   * Brings the descriptors numbered `[startIndex, endIndex)` of a range to the media.
+   * @param how `persist` for what this process has stored, `persistAll` for what anybody has.
+   * @returns 0 or a positive errno
+   */
+  persistDescriptors(range: RegionRange, startIndex: number, endIndex: number, how: 'persist' | 'persistAll'): number {
+    const visit = this.#persisting?.[how];
+    if (!visit) return 0;
+    if (how === 'persist' && this.persistence?.isCertain) return range.sumOver(startIndex, endIndex, visit, true);
+    return this.#media.keep(() => range.sumOver(startIndex, endIndex, visit, true));
+  }
+
+  /**
    * Gives the memory of the descriptors back to the kernel, where the addon can: they read as zeros from then on. What is
-   * smaller than a huge page, and all without the addon, goes when the buffers are collected.
+   * smaller than a huge page, and all without the addon, goes when the buffers are collected. A file is unmapped and closed,
+   * its control part with it: nobody of this process may hold a claim or an owner slot any more.
    */
   discard(): void {
-    const { backing, data } = this.handle;
+    const { backing, data, file } = this.handle;
+    if (file) {
+      closeFile(file, this.processes);
+      return;
+    }
     for (const { index, words } of this.ranges) {
       if (backing.effective === 'hugetlb') {
         const { buffer, byteOffset } = data[index] as DataBuffer;
@@ -286,17 +309,50 @@ export class Region {
   }
 }
 
+function persistenceOfHandle({ backing }: RegionHandle): Persistence | undefined {
+  return persistenceOf(backing.durability, backing.effective === 'devdax' ? 'devdax' : 'file');
+}
+
+/** As an argument of `sumOver`: maps the pages of a run of descriptors for reading, or tells by an errno why not. */
+function populateRead(words: Uint32Array, at: number, count: number): number {
+  return addon?.populateRead(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes) ?? 0;
+}
+
+/** Unmaps a file, lets go of its locks, and closes it. */
+function closeFile({ fd, process, mapped }: FileHold, processes: Processes | undefined): void {
+  if (process !== 0) processes?.forget();
+  unmapFile(mapped);
+  // its locks go with it: nothing maps it any more
+  closeSync(fd);
+}
+
 /** Fields of a handle are never trusted as lengths: what the superblock implies must fit into the buffers. */
 function checkBuffers(handle: RegionHandle, layout: RegionLayout, ranges: readonly { pages: number }[]): void {
   const fits =
-    handle.control.byteLength >= layout.controlSizeBytes &&
+    holds(handle.control, layout.controlSizeBytes) &&
     handle.data.length === ranges.length &&
     ranges.every(({ pages }, index) => holds(handle.data[index], pages * descriptorSizeBytes));
   if (!fits) {
     throw new VmemmapError('HANDLE_INVALID', 'the buffers do not fit the superblock; make the handle again', {
-      received: { control: handle.control.byteLength, data: handle.data.length },
+      received: { control: handle.control.buffer.byteLength, data: handle.data.length },
     });
   }
+}
+
+/** All bytes of a buffer of a handle from where the region's begin. */
+function bytesOf({ buffer, byteOffset }: DataBuffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset);
+}
+
+function isFileHold(file: Partial<FileHold> | null): boolean {
+  return (
+    typeof file === 'object' &&
+    typeof file?.path === 'string' &&
+    Number.isInteger(file.fd) &&
+    Number.isInteger(file.process) &&
+    typeof file.mapped === 'object' &&
+    typeof file.readsFirst === 'boolean'
+  );
 }
 
 /** Whether a part of a handle, which may be anything, has room for so many bytes of descriptors. */

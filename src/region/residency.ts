@@ -61,7 +61,8 @@ export function readResidency(region: Region): Residency | undefined {
 export function effectiveBacking(region: Region): BackingReport {
   const { backing } = region.handle;
   const residency = readResidency(region);
-  if (!residency || residency.residentBytes === 0) return backing;
+  // what maps a device is no page of memory, and counts as none
+  if (!residency || residency.residentBytes === 0 || backing.effective === 'devdax') return backing;
   const { pageSize } = residency;
   if (backing.effective !== 'huge' || pageSize === backing.pageSize) return { ...backing, pageSize };
   const hugeMiB = Math.round(residency.hugeBytes / 2 ** 20);

@@ -2,15 +2,17 @@
 import { crc32 } from 'node:zlib';
 import { patternWords } from '../descriptor/layout.ts';
 import { VmemmapError } from '../errors.ts';
-import { chunkGeometry, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
+import { chunkGeometry, pageblockPages, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
 import { type Plan, type PlannedMemmap, type PolicyName, rangesMax } from '../plan.ts';
-import { ownerSlots, rangeEntrySizeBytes, superblockSizeBytes } from './layout.ts';
+import { dataAlignmentBytes, ownerSlots, processSlots, rangeEntrySizeBytes, superblockSizeBytes } from './layout.ts';
 
 /** "vmemmap" and a zero byte. */
 const magic: readonly number[] = [0x76, 0x6d, 0x65, 0x6d, 0x6d, 0x61, 0x70, 0x00];
+/** "vmemnew" and a zero byte: stands there instead while a file is being made, and after a crash that interrupted it. */
+export const unfinishedMagic: readonly number[] = [0x76, 0x6d, 0x65, 0x6d, 0x6e, 0x65, 0x77, 0x00];
 /** Changes whenever a region of before cannot be read any more. */
-export const layoutVersion = 1;
+export const layoutVersion = 2;
 
 /** Byte offsets in the superblock. */
 const at = {
@@ -22,7 +24,14 @@ const at = {
   ownerSlots: 36,
   policy: 40,
   profileId: 44,
+  processSlots: 48,
+  alignmentBytes: 56,
+  /** Two words, stored as one of eight bytes: how often the region was opened with nobody in it, and their checksum. */
+  epoch: 64,
 } as const;
+const uuidSizeBytes = 16;
+/** Where the epoch stands, and its size: the one part of a superblock that changes. */
+export const epochExtent: Readonly<{ offset: number; sizeBytes: number }> = { offset: at.epoch, sizeBytes: 8 };
 
 /** Byte offsets in an entry of the range table. */
 const rangeAt = {
@@ -36,6 +45,8 @@ const rangeAt = {
   pattern: 64,
 } as const;
 
+/** 2 MiB, and 1 GiB for device-dax devices that map nothing smaller. */
+const alignments: readonly number[] = [dataAlignmentBytes, 2 ** 30];
 const kinds: readonly MemoryKind[] = ['ram', 'device'];
 const policies: readonly PolicyName[] = ['hotplug', 'boot'];
 
@@ -44,38 +55,65 @@ export interface Superblock extends Plan {
   readonly policy: PolicyName;
   /** Sixteen random bytes, in hexadecimal: two handles of one region have the same. */
   readonly uuid: string;
+  /** Alignment of every range's descriptors, in bytes. */
+  readonly alignmentBytes: number;
+  /** How often the region was opened with nobody in it, 1 or more. */
+  readonly epoch: number;
 }
+
+/** What is wrong with bytes that should be a superblock: not one at all, one of another version, or a damaged one. */
+export type HeaderProblem = 'foreign' | 'unfinished' | 'version' | 'damaged';
+
+/** Makes the error for a problem; what it is called, and what to do, depends on where the bytes came from. */
+export type Refuse = (problem: HeaderProblem, what: string, received?: unknown) => VmemmapError;
 
 /** Bytes that hold the superblock and the range table. */
 function headerSizeBytes(rangeCount: number): number {
   return superblockSizeBytes + rangeCount * rangeEntrySizeBytes;
 }
 
-/** CRC-32 of the header with the checksum's own bytes read as zero. */
+/** CRC-32 of the header with its own bytes read as zero, and those of the epoch, which has a checksum of its own. */
 function checksum(header: Uint8Array): number {
-  // crc32 does not read shared memory, and the header is small: work on a copy.
   const copy = Uint8Array.from(header);
   copy.fill(0, at.checksum, at.checksum + 4);
+  copy.fill(0, at.epoch, at.epoch + epochExtent.sizeBytes);
   return crc32(copy);
 }
 
 /** Sixteen random bytes to tell regions apart, no secret: node:crypto takes open 4 ms to load, a file in /proc half a one. */
 function randomBytes(): Uint8Array {
-  return Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
+  return Uint8Array.from({ length: uuidSizeBytes }, () => Math.floor(Math.random() * 256));
 }
 
-/** Writes superblock and range table into a fresh control buffer. @returns what a reader of it would be told. */
-export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: PolicyName): Superblock {
-  const header = new Uint8Array(buffer, 0, headerSizeBytes(plan.ranges.length));
-  const view = new DataView(buffer, 0, header.length);
+/**
+ * The two words of an epoch. They lie in one aligned unit of eight bytes, which neither a processor nor a disk tears, and the
+ * second is a checksum over the first and the uuid: a change of any bit is seen.
+ */
+export function epochWords(uuid: string, epoch: number): [epoch: number, check: number] {
+  const words = Buffer.alloc(uuidSizeBytes + 4, uuid, 'hex');
+  words.writeUInt32LE(epoch, uuidSizeBytes);
+  return [epoch, crc32(words)];
+}
+
+/** The header of a plan, and what a reader of it is told. */
+export function encodeSuperblock(
+  plan: Plan,
+  policy: PolicyName,
+  alignmentBytes: number = dataAlignmentBytes,
+): { header: Uint8Array<ArrayBuffer>; superblock: Superblock } {
+  const header = new Uint8Array(headerSizeBytes(plan.ranges.length));
+  const view = new DataView(header.buffer);
   header.set(magic, at.magic);
   view.setUint32(at.layoutVersion, layoutVersion, true);
-  const uuid = randomBytes();
-  header.set(uuid, at.uuid);
+  const uuidBytes = randomBytes();
+  const uuid = Buffer.from(uuidBytes).toString('hex');
+  header.set(uuidBytes, at.uuid);
   view.setUint32(at.rangeCount, plan.ranges.length, true);
   view.setUint32(at.ownerSlots, ownerSlots, true);
   view.setUint32(at.policy, policies.indexOf(policy), true);
   view.setUint32(at.profileId, plan.profileId, true);
+  view.setUint32(at.processSlots, processSlots, true);
+  view.setFloat64(at.alignmentBytes, alignmentBytes, true);
   plan.ranges.forEach((range, index) => {
     const entry = superblockSizeBytes + index * rangeEntrySizeBytes;
     view.setFloat64(entry + rangeAt.startPfn, range.startPfn, true);
@@ -85,45 +123,87 @@ export function writeSuperblock(buffer: SharedArrayBuffer, plan: Plan, policy: P
     view.setUint32(entry + rangeAt.zone, range.zone, true);
     view.setUint32(entry + rangeAt.kind, kinds.indexOf(range.kind), true);
     view.setFloat64(entry + rangeAt.pgmap, range.pgmap, true);
-    new Uint32Array(buffer, entry + rangeAt.pattern, patternWords).set(range.pattern);
+    new Uint32Array(header.buffer, entry + rangeAt.pattern, patternWords).set(range.pattern);
   });
   view.setUint32(at.checksum, checksum(header), true);
-  return { ranges: plan.ranges, policy, uuid: Buffer.from(uuid).toString('hex'), profileId: plan.profileId };
-}
-
-function invalid(what: string, received: unknown): VmemmapError {
-  return new VmemmapError('HANDLE_INVALID', `${what}; use a handle that memmap.handle() made with this version`, {
-    received,
+  const epoch = 1;
+  epochWords(uuid, epoch).forEach((word, index) => {
+    view.setUint32(at.epoch + index * 4, word, true);
   });
+  const { ranges, profileId } = plan;
+  return { header, superblock: { ranges, profileId, policy, uuid, alignmentBytes, epoch } };
 }
 
-/** Reads and checks a superblock and its range table. @throws VmemmapError HANDLE_INVALID */
-export function readSuperblock(buffer: SharedArrayBuffer): Superblock {
-  if (buffer.byteLength < superblockSizeBytes) throw invalid('the control buffer is too small', buffer.byteLength);
-  const view = new DataView(buffer);
-  const bytes = new Uint8Array(buffer);
-  if (magic.some((byte, index) => bytes[at.magic + index] !== byte)) throw invalid('not a vmemmap region', undefined);
+/** Whether these bytes begin a region of any version, whole or not. */
+export function hasMagic(bytes: Uint8Array): boolean {
+  return magic.every((byte, index) => bytes[at.magic + index] === byte);
+}
+
+/**
+ * How many bytes the header has that begins with these, which are at least the superblock.
+ * @throws what `refuse` makes of a problem
+ */
+export function headerSizeOf(superblock: Uint8Array, refuse: Refuse): number {
+  const isUnfinished = unfinishedMagic.every((byte, index) => superblock[at.magic + index] === byte);
+  if (isUnfinished) throw refuse('unfinished', 'it was never finished');
+  if (superblock.byteLength < superblockSizeBytes) {
+    const problem = hasMagic(superblock) ? 'damaged' : 'foreign';
+    throw refuse(problem, 'it is too small for a superblock', superblock.byteLength);
+  }
+  if (!hasMagic(superblock)) throw refuse('foreign', 'it is no vmemmap region');
+  const view = new DataView(superblock.buffer, superblock.byteOffset);
   const version = view.getUint32(at.layoutVersion, true);
-  if (version !== layoutVersion) throw invalid(`region layout ${version}, this is ${layoutVersion}`, version);
+  if (version !== layoutVersion) {
+    throw refuse('version', `it has region layout ${version}, this is ${layoutVersion}`, version);
+  }
   const rangeCount = view.getUint32(at.rangeCount, true);
-  const sizeBytes = headerSizeBytes(rangeCount);
-  if (rangeCount > rangesMax || sizeBytes > buffer.byteLength) throw invalid('impossible range count', rangeCount);
-  const sum = checksum(bytes.subarray(0, sizeBytes));
-  if (view.getUint32(at.checksum, true) !== sum) throw invalid('the superblock is damaged: wrong checksum', sum);
-  if (view.getUint32(at.ownerSlots, true) !== ownerSlots) throw invalid('another size of the owner table', undefined);
+  if (rangeCount > rangesMax) throw refuse('damaged', 'its range count is impossible', rangeCount);
+  return headerSizeBytes(rangeCount);
+}
+
+/** Reads and checks a superblock and the range table behind it. @throws what `refuse` makes of a problem */
+export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock {
+  const sizeBytes = headerSizeOf(bytes, refuse);
+  const damaged = (what: string, received?: unknown): VmemmapError => refuse('damaged', what, received);
+  if (sizeBytes > bytes.byteLength) throw damaged('its range count is impossible', sizeBytes);
+  // a copy: what another thread or process changes meanwhile cannot be one thing when it is checked and another when used
+  const header = Uint8Array.from(bytes.subarray(0, sizeBytes));
+  const view = new DataView(header.buffer);
+  const sum = checksum(header);
+  if (view.getUint32(at.checksum, true) !== sum) throw damaged('its superblock has a wrong checksum', sum);
+  const uuid = Buffer.from(header.subarray(at.uuid, at.uuid + uuidSizeBytes)).toString('hex');
+  const [epoch, check] = [view.getUint32(at.epoch, true), view.getUint32(at.epoch + 4, true)];
+  if (epochWords(uuid, epoch)[1] !== check) throw damaged('its epoch has a wrong checksum', check);
+  if (view.getUint32(at.ownerSlots, true) !== ownerSlots) throw damaged('its owner table has another size');
+  if (view.getUint32(at.processSlots, true) !== processSlots) throw damaged('its process table has another size');
   const policy = policies[view.getUint32(at.policy, true)];
-  if (policy === undefined) throw invalid('unknown policy', view.getUint32(at.policy, true));
-  const ranges = Array.from({ length: rangeCount }, (_, index) => readRange(buffer, view, index));
+  if (policy === undefined) throw damaged('its policy is unknown', view.getUint32(at.policy, true));
+  const alignmentBytes = view.getFloat64(at.alignmentBytes, true);
+  if (!alignments.includes(alignmentBytes)) throw damaged('its alignment is impossible', alignmentBytes);
+  const ranges = Array.from({ length: view.getUint32(at.rangeCount, true) }, (_, index) => {
+    const range = readRange(view, index);
+    if (!range) throw damaged(`its range ${index} is impossible`);
+    return range;
+  });
   for (let i = 1; i < ranges.length; i++) {
     if ((ranges[i] as PlannedMemmap).startPfn < (ranges[i - 1] as PlannedMemmap).endPfn) {
-      throw invalid('ranges overlap or are not sorted', i);
+      throw damaged('its ranges overlap or are not sorted', i);
     }
   }
-  const uuid = Buffer.from(bytes.slice(at.uuid, at.uuid + 16)).toString('hex');
-  return { ranges, policy, uuid, profileId: view.getUint32(at.profileId, true) };
+  return { ranges, policy, uuid, alignmentBytes, epoch, profileId: view.getUint32(at.profileId, true) };
 }
 
-function readRange(buffer: SharedArrayBuffer, view: DataView, index: number): PlannedMemmap {
+/** The refusal of what came with a handle. */
+export function refuseHandle(_: HeaderProblem, what: string, received?: unknown): VmemmapError {
+  return new VmemmapError(
+    'HANDLE_INVALID',
+    `the handle's control buffer cannot be used: ${what}; use a handle that memmap.handle() made with this version`,
+    { received },
+  );
+}
+
+/** An entry of the range table; undefined when it is impossible. */
+function readRange(view: DataView<ArrayBuffer>, index: number): PlannedMemmap | undefined {
   const entry = superblockSizeBytes + index * rangeEntrySizeBytes;
   const startPfn = view.getFloat64(entry + rangeAt.startPfn, true);
   const endPfn = view.getFloat64(entry + rangeAt.endPfn, true);
@@ -136,14 +216,16 @@ function readRange(buffer: SharedArrayBuffer, view: DataView, index: number): Pl
     endPfn <= pfnLimit &&
     endPfn - startPfn <= rangePagesMax &&
     chunkPages > 0 &&
+    chunkPages <= rangePagesMax &&
+    chunkPages % pageblockPages === 0 &&
     kind !== undefined;
-  if (!sound) throw invalid(`range ${index} is impossible`, { startPfn, endPfn, chunkPages });
+  if (!sound) return undefined;
   return {
     ...chunkGeometry({ startPfn, endPfn }, chunkPages),
     nid: view.getUint32(entry + rangeAt.nid, true),
     zone: view.getUint32(entry + rangeAt.zone, true),
     kind,
     pgmap: view.getFloat64(entry + rangeAt.pgmap, true),
-    pattern: Uint32Array.from(new Uint32Array(buffer, entry + rangeAt.pattern, patternWords)),
+    pattern: Uint32Array.from(new Uint32Array(view.buffer, entry + rangeAt.pattern, patternWords)),
   };
 }

@@ -23,7 +23,12 @@ describe('a fault on a free chunk', () => {
     expect(claimant.settle(range, chunk)).toBe('claimed');
     expect(claimant.settle(range, chunk)).toBe('ready');
     expect([...counts]).toEqual([0, 0, 1, 0, 0, 0, 0, 0]);
-    expect(verifyChunk(range, chunk)).toEqual({ checked: 512, wrong: 0, firstWrongPfn: -1 });
+    expect(verifyChunk(region, claimant.chunks, range, chunk)).toEqual({
+      checked: 512,
+      wrong: 0,
+      firstWrongPfn: -1,
+      failed: 0,
+    });
   });
 
   it('is CLAIMED by its tag while it is written, and not yet READY', () => {
@@ -140,11 +145,11 @@ describe('a fault on a chunk whose owner died between claim and publish', () => 
   }
 
   it('takes it over', () => {
-    const { claimant, range, counts } = claimedByDead();
+    const { claimant, region, range, counts } = claimedByDead();
     expect(claimant.settle(range, chunk)).toBe('claimed');
     expect(counts[chunk]).toBe(1);
     expect(claimant.owners.totals().claimsReleased).toBe(1);
-    expect(verifyChunk(range, chunk).wrong).toBe(0);
+    expect(verifyChunk(region, claimant.chunks, range, chunk).wrong).toBe(0);
   });
 
   it('takes it over without blocking', async () => {

@@ -3,7 +3,7 @@
  * publishing, instead of waiting) another may run a whole operation of its own. A seed replays a whole run.
  */
 import { describe, expect, it } from 'vitest';
-import { isInitialized } from '../../dist/src/claims/chunk-map.js';
+import { ChunkMap, isInitialized } from '../../dist/src/claims/chunk-map.js';
 import type { Claimant } from '../../dist/src/claims/claimant.js';
 import { Faults } from '../../dist/src/claims/fault.js';
 import { seededRandom } from '../../dist/src/observe/random.js';
@@ -112,8 +112,11 @@ describe.each(['hotplug', 'boot'] as const)('policy %s', (policy) => {
       run.finish();
       const seeded = `seed ${seed}`;
       expect([...run.counts], seeded).toEqual(Array(run.region.chunks).fill(1));
+      const chunks = ChunkMap.of(run.region);
       for (const range of run.region.ranges) {
-        for (let chunk = 0; chunk < range.chunks; chunk++) expect(verifyChunk(range, chunk).wrong, seeded).toBe(0);
+        for (let chunk = 0; chunk < range.chunks; chunk++) {
+          expect(verifyChunk(run.region, chunks, range, chunk).wrong, seeded).toBe(0);
+        }
       }
       const sorted = run.handedOut.toSorted((a, b) => a[0] - b[0]);
       for (let i = 1; i < sorted.length; i++) {

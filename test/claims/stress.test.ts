@@ -1,6 +1,6 @@
 /** Real threads on one region: every chunk exactly once, no pfn handed out twice, nothing stuck when a thread dies. */
 import { describe, expect, it } from 'vitest';
-import { isInitialized } from '../../dist/src/claims/chunk-map.js';
+import { ChunkMap, isInitialized } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
 import { seededRandom } from '../../dist/src/observe/random.js';
@@ -13,8 +13,9 @@ import { Crew, type Deed, type Role } from '../support/threads.js';
 const memory = [ram(1, 158), ram(256, 90_000), ram(98_304, 1), ram(131_072, 100_001, 1)];
 
 function expectAllRight(region: Region): void {
+  const chunks = ChunkMap.of(region);
   for (const range of region.ranges) {
-    for (let chunk = 0; chunk < range.chunks; chunk++) expect(verifyChunk(range, chunk).wrong).toBe(0);
+    for (let chunk = 0; chunk < range.chunks; chunk++) expect(verifyChunk(region, chunks, range, chunk).wrong).toBe(0);
   }
   const words = region.control.subarray(region.layout.chunkWords / 4, region.layout.chunkWords / 4 + region.chunks);
   expect(words.every(isInitialized)).toBe(true);

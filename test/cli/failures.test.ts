@@ -1,7 +1,7 @@
 /** Failures: exit status 1 and exactly one line, `vmemmap: CODE: what happened and what to do`, on stderr. */
 
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -110,19 +110,12 @@ describe('a memory map', () => {
   });
 });
 
-describe('a backing that is not there yet', () => {
-  const instead = 'is not there yet in this version; use --backing huge or shared or hugetlb without --file';
-
-  it.each(['file', 'devdax'])('%s fails with BACKING_UNAVAILABLE', async (name) => {
-    expect(await failure(['--simulate', '1x4KiB', '--backing', name])).toBe(
-      `BACKING_UNAVAILABLE: backing ${name} ${instead}`,
-    );
-  });
-
-  it.each(['huge', 'shared', 'file'])('as --file with %s fails, too, and makes no file', async (name) => {
-    const words = ['--simulate', '1x4KiB', '--backing', name, '--file', join(folder, 'memmap')];
-    expect(await failure(words)).toBe(`BACKING_UNAVAILABLE: --file ${instead}`);
-    expect(() => openSync(join(folder, 'memmap'), 'r')).toThrow(/ENOENT/);
+describe('the backing devdax', () => {
+  it('on a file that is none fails with FILE_FOREIGN, and makes no file', async () => {
+    const path = join(folder, 'none');
+    const words = ['--simulate', '1x4KiB', '--backing', 'devdax', '--file', path];
+    expect(await failure(words)).toMatch(/^FILE_(FOREIGN|UNUSABLE): /);
+    expect(existsSync(path)).toBe(false);
   });
 });
 

@@ -1,8 +1,10 @@
 /** Wrong usage: exit status 2, the reason on stderr, nothing on stdout. And what is asked for help: exit status 0. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../support/child.js';
 
+const durabilityChoices =
+  "error: option '--durability <NAME>' argument 'fsync' is invalid. Allowed choices are dax-sync, msync, none.\n";
 const small = ['init', '--simulate', '1x4KiB', '--threads', '0'];
 
 /** What stderr says of wrong usage. */
@@ -48,7 +50,7 @@ describe('wrong usage ends with status 2, and tells', () => {
   });
 
   it.each([
-    ['--backing', 'disk', 'shared, huge, hugetlb, file, devdax'],
+    ['--backing', 'disk', 'huge, shared, hugetlb, file, devdax'],
     ['--policy', 'lazy', 'boot, hotplug'],
     ['--profile', 'linux-2.6', 'linux-6.1'],
   ])('a bad choice: %s %s', async (option, value, choices) => {
@@ -61,6 +63,9 @@ describe('wrong usage ends with status 2, and tells', () => {
     [['--simulate', '1x1GiB', '--iomem', 'map.txt'], '--simulate <SPEC>', '--iomem <FILE>'],
     [['--detect', '--simulate', '1x1GiB'], '--detect', '--simulate <SPEC>'],
     [['--iomem', 'map.txt', '--detect'], '--detect', '--iomem <FILE>'],
+    [['--for', '/dev/pmem0', '--detect'], '--detect', '--for <DEVICE>'],
+    [['--for', '/dev/pmem0', '--simulate', '1x1GiB'], '--simulate <SPEC>', '--for <DEVICE>'],
+    [['--for', '/dev/pmem0', '--iomem', 'map.txt'], '--iomem <FILE>', '--for <DEVICE>'],
   ])('two machines at once: %j', async (words, one, other) => {
     expect(await complaint(['init', ...words])).toBe(`error: option '${one}' cannot be used with option '${other}'\n`);
   });
@@ -87,12 +92,51 @@ describe('wrong usage ends with status 2, and tells', () => {
   );
 });
 
+describe('a file on the command line that cannot be meant', () => {
+  const contradiction = 'error: Options contradict each other: ';
+
+  it.each([
+    [['--backing', 'file'], 'the backing file needs file, a path'],
+    [['--backing', 'devdax'], 'the backing devdax needs file, a path'],
+    [['--backing', 'huge', '--file', 'memmap'], 'file goes with the backings file and devdax'],
+    [['--backing', 'shared', '--file', 'memmap'], 'file goes with the backings file and devdax'],
+    [['--file', ''], 'file must be a path'],
+    [['--durability', 'none'], 'durability and rebuild go with file'],
+    [['--rebuild'], 'durability and rebuild go with file'],
+  ])('is wrong usage: %j', async (words, told) => {
+    expect(await complaint([...small, ...words])).toBe(`${contradiction}${told}.\n`);
+    expect(existsSync('memmap')).toBe(false);
+  });
+
+  it.each([
+    [['inspect'], "error: missing required argument 'FILE'\n"],
+    [['verify'], "error: missing required argument 'FILE'\n"],
+    [['inspect', 'a', 'b'], "error: too many arguments for 'inspect'. Expected 1 argument but got 2.\n"],
+    [['verify', 'a', 'b'], "error: too many arguments for 'verify'. Expected 1 argument but got 2.\n"],
+    [['verify', 'a', '--pfn', '1'], "error: unknown option '--pfn'\n"],
+    [['init', '--durability', 'fsync', '--file', 'a'], durabilityChoices],
+  ])('%j', async (words, told) => {
+    expect(await complaint(words)).toBe(told);
+  });
+
+  it.each(['-1', '1.5', 'one', '', '0x', '0xg', '1e3', ' 1', '1099511627776', '0x10000000000'])(
+    'a bad pfn: %j',
+    async (pfn) => {
+      expect(await complaint(['inspect', 'a', '--pfn', pfn])).toBe(
+        `error: option '--pfn <N>' argument '${pfn}' is invalid. It must be a pfn below 0x10000000000, such as 4096 or 0x1000.\n`,
+      );
+    },
+  );
+});
+
 describe('help', () => {
   it.each([
     [['--help'], 'Usage: vmemmap [options] [command]\n'],
     [['help'], 'Usage: vmemmap [options] [command]\n'],
     [['init', '--help'], 'Usage: vmemmap init [options]\n'],
     [['help', 'init'], 'Usage: vmemmap init [options]\n'],
+    [['inspect', '--help'], 'Usage: vmemmap inspect [options] <FILE>\n'],
+    [['verify', '--help'], 'Usage: vmemmap verify [options] <FILE>\n'],
   ])('%j is printed on stdout and is no failure', async (words, first) => {
     const { status, stdout, stderr } = await runCli(words);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -102,7 +146,7 @@ describe('help', () => {
   it('names every option of the contract, and what runs without a command', async () => {
     const { stdout } = await runCli(['init', '--help']);
     const options = ['detect', 'simulate <SPEC>', 'iomem <FILE>', 'backing <NAME>', 'file <PATH>', 'policy <NAME>'];
-    const more = ['threads <N>', 'faults <N>', 'profile <NAME>', 'verify', 'json'];
+    const more = ['threads <N>', 'faults <N>', 'profile <NAME>', 'verify', 'json', 'durability <NAME>', 'rebuild'];
     expect([...options, ...more].filter((option) => !stdout.includes(`\n  --${option} `))).toEqual([]);
     expect((await runCli(['--help'])).stdout).toContain('Without a command: init --faults 1000 --verify\n');
   });

@@ -3,32 +3,12 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Memmap, type MemmapHandle, releaseThreads } from '../../dist/src/index.js';
+import { Attached } from '../support/attached.js';
 import { machine, ram } from '../support/regions.js';
 
 afterAll(releaseThreads);
 
 const options = { topology: machine(ram(0, 2 ** 18)), chunkPages: 512 } as const;
-
-class Attached {
-  readonly worker: Worker;
-
-  private constructor(handle: MemmapHandle) {
-    this.worker = new Worker(new URL('../support/attached.mjs', import.meta.url), { workerData: { handle } });
-  }
-
-  static async to(handle: MemmapHandle): Promise<Attached> {
-    const attached = new Attached(handle);
-    await once(attached.worker, 'message');
-    return attached;
-  }
-
-  async do(...words: unknown[]): Promise<unknown> {
-    const answer = once(this.worker, 'message');
-    this.worker.postMessage(words);
-    const [{ result, code }] = (await answer) as [{ result?: unknown; code?: string }];
-    return code ?? result;
-  }
-}
 
 describe('a thread that attached', () => {
   it('faults for the opener, and the opener for it', async () => {
@@ -48,7 +28,7 @@ describe('a thread that attached', () => {
     await thread.do('ready');
     expect(memmap.progressNow().pagesReady).toBe(2 ** 18);
     expect(await thread.do('state')).toBe('idle');
-    expect(await thread.do('verify')).toEqual({ checked: 2 ** 18, wrong: 0, firstWrongPfn: -1 });
+    expect(await thread.do('verify')).toEqual({ checked: 2 ** 18, wrong: 0, firstWrongPfn: -1, failed: 0 });
     await thread.do('close');
   });
 

@@ -98,7 +98,7 @@ describe('fault', () => {
     const memmap = await open();
     expect(memmap.fault(10_000)).toBe('claimed');
     expect(memmap.page(10_000).refcount).toBe(1);
-    expect(await memmap.verify()).toEqual({ checked: 1, wrong: 0, firstWrongPfn: -1 });
+    expect(await memmap.verify()).toEqual({ checked: 1, wrong: 0, firstWrongPfn: -1, failed: 0 });
   });
 
   it('without blocking does the same', async () => {

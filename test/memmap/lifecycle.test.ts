@@ -17,7 +17,7 @@ describe('open', () => {
     memmap.fault(2 ** 19);
     await memmap.ready;
     expect(memmap.state).toBe('idle');
-    expect(await memmap.verify()).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1 });
+    expect(await memmap.verify()).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1, failed: 0 });
     const { totals, chunks, pagesReady } = memmap.stats();
     expect(pagesReady).toBe(2 ** 20);
     expect(chunks).toEqual({ free: 0, claimed: 0, ready: 2048, durable: 0, failed: 0 });
@@ -30,7 +30,7 @@ describe('open', () => {
     const range = memmap.rangeOf(0);
     range.words[memmap.offsetOf(1000) / 4 + 13] = 7;
     range.words[memmap.offsetOf(3000) / 4] = 7;
-    expect(await memmap.verify()).toEqual({ checked: 4096, wrong: 2, firstWrongPfn: 1000 });
+    expect(await memmap.verify()).toEqual({ checked: 4096, wrong: 2, firstWrongPfn: 1000, failed: 0 });
   });
 
   it('of several at once shares the process’s threads', async () => {
@@ -212,7 +212,7 @@ describe('pause and cancel', () => {
     await using other = await Memmap.open(large);
     await other.ready;
     const { pagesReady } = paused.progressNow();
-    expect(await paused.verify()).toEqual({ checked: pagesReady, wrong: 0, firstWrongPfn: -1 });
+    expect(await paused.verify()).toEqual({ checked: pagesReady, wrong: 0, firstWrongPfn: -1, failed: 0 });
     expect(paused.state).toBe('active');
     paused.resume();
     await paused.ready;
@@ -347,7 +347,7 @@ describe('close', () => {
     await memmap.ready;
     const verified = memmap.verify();
     await memmap.close();
-    expect(await verified).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1 });
+    expect(await verified).toEqual({ checked: 2 ** 20, wrong: 0, firstWrongPfn: -1, failed: 0 });
   });
 
   it('of a paused memmap does not hang', async () => {

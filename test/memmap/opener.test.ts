@@ -17,7 +17,7 @@ function workerThreads(): number {
 }
 
 const small = { topology: machine(ram(0, 2 ** 16)), threadsPerNode: 2, chunkPages: 512 } as const;
-const right = { checked: 2 ** 16, wrong: 0, firstWrongPfn: -1 };
+const right = { checked: 2 ** 16, wrong: 0, firstWrongPfn: -1, failed: 0 };
 const indexUrl = new URL('../../dist/src/index.js', import.meta.url).href;
 
 beforeEach(releaseThreads);

@@ -16,7 +16,7 @@ describe('a table', () => {
       expected[3] = slot;
       expect([...words.subarray(slot * 16, slot * 16 + 16)]).toEqual([...expected]);
     }
-    expect(await memmap.verify()).toEqual({ checked: 100_000, wrong: 0, firstWrongPfn: -1 });
+    expect(await memmap.verify()).toEqual({ checked: 100_000, wrong: 0, firstWrongPfn: -1, failed: 0 });
   });
 
   it('of zeros when no template is given, with slot numbers alone', async () => {

@@ -40,7 +40,7 @@ function open(way: string, deaths: number): Promise<Memmap> {
 }
 
 async function expectAllRight(memmap: Memmap): Promise<void> {
-  expect(await memmap.verify()).toEqual({ checked: 200_000, wrong: 0, firstWrongPfn: -1 });
+  expect(await memmap.verify()).toEqual({ checked: 200_000, wrong: 0, firstWrongPfn: -1, failed: 0 });
   expect(memmap.stats().chunks).toMatchObject({ free: 0, claimed: 0, failed: 0 });
 }
 
@@ -80,7 +80,7 @@ describe('workers that fail while loading', () => {
     });
     expect(memmap.state).toBe('idle');
     expect(memmap.fault(5)).toBe('claimed');
-    expect(await memmap.verify()).toEqual({ checked: 512, wrong: 0, firstWrongPfn: -1 });
+    expect(await memmap.verify()).toEqual({ checked: 512, wrong: 0, firstWrongPfn: -1, failed: 0 });
     // who waits for all does the work when nobody else can
     await memmap.sync();
     await memmap.ready;

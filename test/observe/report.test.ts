@@ -1,7 +1,15 @@
 /** The report as a person reads it. */
 import { describe, expect, it } from 'vitest';
 import type { InitReport } from '../../dist/src/observe/init-report.js';
-import { formatBytes, formatMs, formatReport } from '../../dist/src/observe/report.js';
+import type { DescriptorNote, Inspection } from '../../dist/src/observe/inspect.js';
+import {
+  formatBytes,
+  formatDescriptor,
+  formatInspection,
+  formatMs,
+  formatReport,
+  formatVerified,
+} from '../../dist/src/observe/report.js';
 
 const report: InitReport = {
   pages: 16_781_312,
@@ -29,6 +37,7 @@ const report: InitReport = {
   firstFaultUs: 87.34,
   totalMs: 1234.5,
   pagesPerSecond: 13_593_610.4,
+  durableMs: null,
   milestones: [
     { nid: 0, share: 0.25, ms: 30.5 },
     { nid: 0, share: 0.5, ms: 30.5 },
@@ -49,7 +58,7 @@ const report: InitReport = {
     waited: 2,
     alreadyReady: 967,
   },
-  verify: { checked: 16_781_312, wrong: 0, ms: 456.7 },
+  verify: { checked: 16_781_312, wrong: 0, failed: 0, ms: 456.7 },
   resumed: { chunksKept: 0, chunksRedone: 0 },
   residentBytes: 2 ** 30,
   peakResidentBytes: 2 ** 30 + 2 ** 26,
@@ -103,10 +112,36 @@ describe('the report', () => {
   });
 
   it('says that nothing was verified, or how much is wrong', () => {
-    expect(lines({ verify: { checked: 0, wrong: 0, ms: 0 } }).at(-2)).toBe('not verified (--verify does it)');
-    expect(lines({ verify: { checked: 1000, wrong: 1, ms: 0.02 } }).at(-2)).toBe(
+    expect(lines({ verify: { checked: 0, wrong: 0, failed: 0, ms: 0 } }).at(-2)).toBe(
+      'not verified (--verify does it)',
+    );
+    expect(lines({ verify: { checked: 1000, wrong: 1, failed: 0, ms: 0.02 } }).at(-2)).toBe(
       'verified 1,000 descriptors in 20.0 µs: 1 wrong',
     );
+  });
+
+  const file = { requested: 'file', effective: 'file', pageSize: 4096, firstTouch: 'populate' } as const;
+
+  it.each([
+    [
+      'dax-sync',
+      1240,
+      [0, 0],
+      'on the media by cache lines (durability dax-sync), all of it after 1.24 s; none was there',
+    ],
+    [
+      'msync',
+      2500,
+      [1000, 32],
+      'on the media by msync (durability msync), all of it after 2.50 s; 1,000 chunks were kept, 32 were left to do',
+    ],
+    ['none', null, [1032, 0], 'not on the media (durability none); 1,032 chunks were kept, 0 were left to do'],
+  ] as const)('of a file tells how it lasts, and what was found in it: %s', (durability, durableMs, chunks, told) => {
+    const [chunksKept, chunksRedone] = chunks;
+    const resumed = { chunksKept, chunksRedone };
+    const all = lines({ backing: { ...file, durability }, durableMs, resumed });
+    const at = all.indexOf('  in a file, 4 threads, store path native-u64, 4.00 KiB pages, backing file');
+    expect(all[at + 1]).toBe(`  ${told}`);
   });
 
   it('tells of worker threads that died, and only then', () => {
@@ -122,6 +157,76 @@ describe('the report', () => {
         .find((line) => line.startsWith('  node 0 '))
         ?.match(/█/g)?.length;
     expect([0, 499, 1000, 5000].map(marks)).toEqual([1, 20, 40, 40]);
+  });
+});
+
+describe('what a file holds', () => {
+  const inspection: Inspection = {
+    path: '/mnt/pmem/memmap',
+    uuid: '00112233445566778899aabbccddeeff',
+    epoch: 1234,
+    profile: 'linux-6.1',
+    policy: 'hotplug',
+    pages: 4095,
+    sizeBytes: 2 ** 22,
+    ranges: report.ranges.slice(0, 1),
+    chunks: { free: 0, claimed: 1, ready: 2000, durable: 5, failed: 2 },
+    failed: [{ startPfn: 512, endPfn: 1536, error: 'EIO' }],
+    mediaError: 'EIO',
+    processes: [
+      { slot: 1, pid: 71 },
+      { slot: 3, pid: 72 },
+    ],
+  };
+
+  it('is told with its states, what failed, and who has it open', () => {
+    expect(formatInspection(inspection)).toBe(
+      [
+        '/mnt/pmem/memmap: linux-6.1 · policy hotplug · 4.00 MiB',
+        '  uuid 00112233445566778899aabbccddeeff · session 1,234',
+        '',
+        '  node  zone  kind  first pfn  last pfn  pages    memory  descriptors  chunks  pages/chunk',
+        '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512',
+        '',
+        '4,095 page descriptors; chunks: 1 claimed · 2,000 ready · 5 durable · 2 failed',
+        '  pfns 512 to 1535 could not be written: EIO',
+        '  the media refused to keep something: EIO',
+        'open in the processes 71, 72',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('of a table that nobody has open is told as that', () => {
+    const told = formatInspection({ ...inspection, profile: null, failed: [], mediaError: null, processes: [] });
+    expect(told).toMatch(/^\/mnt\/pmem\/memmap: a table of records · /);
+    expect(told.split('\n').slice(-2)).toEqual(['nobody has it open', '']);
+  });
+
+  it('of one descriptor is eight words of 64 bits in hexadecimal, and its fields', () => {
+    const words = Array.from({ length: 16 }, (_, word) => word + 0xf000_0000);
+    const note: DescriptorNote = { pfn: 4096, nid: 1, zone: 'Normal', chunk: 8, state: 'ready', words, fields: null };
+    expect(formatDescriptor({ ...note, fields: { zone: '2', node: '1' } })).toBe(
+      [
+        'pfn 4096 (0x1000): node 1, zone Normal, chunk 8, which is ready',
+        '  f0000001f0000000 f0000003f0000002 f0000005f0000004 f0000007f0000006',
+        '  f0000009f0000008 f000000bf000000a f000000df000000c f000000ff000000e',
+        '  zone             2',
+        '  node             1',
+        '',
+      ].join('\n'),
+    );
+    expect(formatDescriptor(note).split('\n')).toHaveLength(4);
+  });
+
+  it.each([
+    [{ checked: 4095, wrong: 0, failed: 0 }, 'verified 4,095 descriptors: 0 wrong\n'],
+    [
+      { checked: 3583, wrong: 1, failed: 512 },
+      'verified 3,583 descriptors: 1 wrong, 512 could not be written or read\n',
+    ],
+  ])('is verified: %j', (result, told) => {
+    expect(formatVerified({ ...result, firstWrongPfn: -1 })).toBe(told);
   });
 });
 

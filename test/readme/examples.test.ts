@@ -3,6 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { addonState } from '../../dist/src/index.js';
+import { runCli, runNode } from '../support/child.js';
 
 const root = new URL('../../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
@@ -58,6 +60,19 @@ describe('the service', () => {
       expect(await get(12_345_678)).toMatchObject([200, { account: 12_345_678, fault: 'ready', background: 'idle' }]);
     } finally {
       child.kill();
+    }
+  });
+});
+
+describe('the service over a file', () => {
+  it.skipIf(!addonState().loaded)('counts in a descriptor, and goes on counting when it is started again', async () => {
+    const file = fileURLToPath(new URL('memmap', folder));
+    const { status } = await runCli(['init', '--simulate', '1x1GiB:pmem', '--file', file, '--json']);
+    expect(status).toBe(0);
+    for (const times of [1, 2, 3]) {
+      const { stdout, stderr } = await runNode([example('<!-- example: pmem-service -->')], { env: { MEMMAP: file } });
+      expect(stderr).toBe('');
+      expect(stdout).toMatch(new RegExp(`^42 was used ${times} times \\(durability (msync|dax-sync|none)\\)\n$`));
     }
   });
 });

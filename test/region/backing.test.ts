@@ -5,10 +5,10 @@ import { type Addon, addon, addonState } from '../../dist/src/native.js';
 import { makePlan } from '../../dist/src/plan.js';
 import {
   allocateData,
-  type BackingName,
   type BackingReport,
   chooseBacking,
   errnoName,
+  type MemoryBackingName,
 } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 import { readResidency } from '../../dist/src/region/residency.js';
@@ -45,7 +45,7 @@ async function withoutAddon(module: string): Promise<unknown> {
 }
 
 /** What is got for ranges of so many bytes. */
-function allocate(name: BackingName, sizesBytes: readonly number[]): ReturnType<typeof allocateData> {
+function allocate(name: MemoryBackingName, sizesBytes: readonly number[]): ReturnType<typeof allocateData> {
   return allocateData(
     chooseBacking(name),
     sizesBytes.map((sizeBytes) => ({ sizeBytes })),

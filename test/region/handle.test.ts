@@ -14,6 +14,7 @@ function tampered(changes: Record<string, unknown>): RegionHandle {
   return { ...handle, ...changes } as unknown as RegionHandle;
 }
 
+const withControl = (buffer: unknown, byteOffset = 0): RegionHandle => tampered({ control: { buffer, byteOffset } });
 const withFirst = (part: unknown): RegionHandle => tampered({ data: [part, second] });
 
 describe('a handle', () => {
@@ -22,9 +23,11 @@ describe('a handle', () => {
     port1.postMessage(handle);
     const attached = Region.attach((receiveMessageOnPort(port2) as { message: RegionHandle }).message);
     port1.close();
-    attached.control[attached.word.orders] = 1;
+    attached.orders[0] = 1;
+    attached.control[attached.word.mediaErrno] = 5;
     firstRange(attached).words[159 * 16 - 1] = 77;
-    expect(region.control[region.word.orders]).toBe(1);
+    expect(region.orders[0]).toBe(1);
+    expect(region.control[region.word.mediaErrno]).toBe(5);
     expect(firstRange(region).words[159 * 16 - 1]).toBe(77);
   });
 
@@ -63,6 +66,18 @@ describe('a handle', () => {
   });
 });
 
+describe('the control part of a handle', () => {
+  it('may begin anywhere in its buffer, as that of a file does, and leads to the words that stand there', () => {
+    const whole = new Uint8Array(handle.control.buffer);
+    const moved = new Uint8Array(new SharedArrayBuffer(whole.length + 192));
+    moved.set(whole, 192);
+    const attached = Region.attach(withControl(moved.buffer, 192));
+    expect(attached.uuid).toBe(region.uuid);
+    attached.control[attached.word.waiters] = 9;
+    expect(new DataView(moved.buffer).getInt32(192 + attached.layout.control, true)).toBe(9);
+  });
+});
+
 describe('a handle is refused with HANDLE_INVALID', () => {
   it.each([
     ['it is null', null],
@@ -70,14 +85,34 @@ describe('a handle is refused with HANDLE_INVALID', () => {
     ['it is a number', 5],
     ['it is a text', 'vmemmap-region'],
     ['it is empty', {}],
-    ['it is a buffer', handle.control],
+    ['it is a buffer', handle.control.buffer],
+    ['it is a part', handle.control],
     ['its kind is another', tampered({ kind: 'vmemmap' })],
-    ['it has no control buffer', tampered({ control: undefined })],
-    ['its control buffer is not shared', tampered({ control: new ArrayBuffer(handle.control.byteLength) })],
+    ['it has no control part', tampered({ control: undefined })],
+    ['its control part is null', tampered({ control: null })],
+    ['its control part is a buffer', tampered({ control: handle.control.buffer })],
+    ['its control buffer is not shared', withControl(new ArrayBuffer(handle.control.buffer.byteLength))],
+    ['its control buffer is smaller than a superblock', withControl(new SharedArrayBuffer(4095))],
+    ['its control part begins too late for a superblock', withControl(new SharedArrayBuffer(4096), 4)],
+    ['its control part begins between two words', withControl(handle.control.buffer, 2)],
+    ['its control part begins before its buffer', withControl(handle.control.buffer, -64)],
+    ['its control part begins nowhere', withControl(handle.control.buffer, Number.NaN)],
+    ['it has no buffer of orders', tampered({ orders: undefined })],
+    ['its buffer of orders is not shared', tampered({ orders: new ArrayBuffer(handle.orders.byteLength) })],
+    ['its buffer of orders is a byte too small', tampered({ orders: new SharedArrayBuffer(127) })],
     ['it has no data', tampered({ data: undefined })],
     ['its data is no list', tampered({ data: { 0: first, 1: second, length: 2 } })],
     ['it does not tell its backing', tampered({ backing: undefined })],
     ['its backing is null', tampered({ backing: null })],
+    ['its backing has no page size', tampered({ backing: { ...handle.backing, pageSize: undefined } })],
+    ['it does not tell what was in its memory', tampered({ memory: undefined })],
+    ['it tells something else of its memory', tampered({ memory: 'clean' })],
+    ['its file is null', tampered({ file: null })],
+    ['its file is a path', tampered({ file: '/tmp/memmap' })],
+    ['its file has no descriptor', tampered({ file: { path: '/tmp/memmap', process: 1 } })],
+    ['its file has a descriptor that is no number', tampered({ file: { path: '/tmp/memmap', fd: '3', process: 1 } })],
+    ['its file has no path', tampered({ file: { fd: 3, process: 1 } })],
+    ['its file has no process', tampered({ file: { path: '/tmp/memmap', fd: 3 } })],
   ])('when %s', (_, received) => {
     const error = refusalOf(() => Region.attach(received as RegionHandle));
     expect(error.code).toBe('HANDLE_INVALID');
@@ -108,7 +143,7 @@ describe('a handle is refused with HANDLE_INVALID', () => {
 
   it('when its control buffer ends before the last chunk word', () => {
     const short = new SharedArrayBuffer(region.layout.controlSizeBytes - 64);
-    new Uint8Array(short).set(new Uint8Array(handle.control).subarray(0, short.byteLength));
-    expect(refusalOf(() => Region.attach(tampered({ control: short }))).code).toBe('HANDLE_INVALID');
+    new Uint8Array(short).set(new Uint8Array(handle.control.buffer).subarray(0, short.byteLength));
+    expect(refusalOf(() => Region.attach(withControl(short))).code).toBe('HANDLE_INVALID');
   });
 });

@@ -206,7 +206,7 @@ describe('real huge pages', () => {
     expect(small().freePages).toBe(freePages - 33);
     memmap.fault(2 ** 21 + 5);
     await memmap.ready;
-    expect(await memmap.verify()).toEqual({ checked: 2 ** 20 + 4096, wrong: 0, firstWrongPfn: -1 });
+    expect(await memmap.verify()).toEqual({ checked: 2 ** 20 + 4096, wrong: 0, firstWrongPfn: -1, failed: 0 });
     expect(memmap.backing).toEqual({
       requested: 'hugetlb',
       effective: 'hugetlb',

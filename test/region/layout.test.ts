@@ -1,7 +1,15 @@
 /** Where everything lies in a region: in order, apart from each other, and each contended word in a line of its own. */
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
-import { controlWords, type RegionLayout, rangeLine, rangeWord, regionLayout } from '../../dist/src/region/layout.js';
+import {
+  controlWords,
+  ordersSizeBytes,
+  orderWord,
+  type RegionLayout,
+  rangeLine,
+  rangeWord,
+  regionLayout,
+} from '../../dist/src/region/layout.js';
 
 const MiB = 2 ** 20;
 
@@ -28,19 +36,21 @@ describe('the layout of a region', () => {
   it('of one range of one page puts each part behind the one before', () => {
     expect(regionLayout([{ pages: 1, chunks: 1 }])).toEqual({
       rangeTable: 4096,
-      control: 4352,
-      rangeWords: 4864,
-      owners: 5056,
-      chunkWords: 136_128,
-      controlSizeBytes: 136_192,
+      session: 4352,
+      processes: 4416,
+      control: 12_608,
+      rangeWords: 13_120,
+      owners: 13_312,
+      chunkWords: 144_384,
+      controlSizeBytes: 144_448,
       data: [2 * MiB],
       totalSizeBytes: 4 * MiB,
     });
   });
 
   it.each([
-    [16, 136_192],
-    [17, 136_256],
+    [16, 144_448],
+    [17, 144_512],
   ])('rounds the chunk words up to whole lines (%i chunks end at byte %i)', (chunks, controlSizeBytes) => {
     expect(regionLayout([{ pages: 1, chunks }]).controlSizeBytes).toBe(controlSizeBytes);
   });
@@ -67,11 +77,44 @@ describe('the layout of a region', () => {
     expect(totalSizeBytes).toBe(2 * MiB + 2 ** 37);
   });
 
-  prop.prop([anySizes])('keeps its parts in order and apart, whatever the ranges', (sizes) => {
-    const { data, totalSizeBytes, ...layout } = regionLayout(sizes);
+  const GiB = 2 ** 30;
+
+  it.each([
+    [1, 2],
+    [2 ** 24 - 1, 2],
+    [2 ** 24, 2],
+    [2 ** 24 + 1, 3],
+  ])(
+    'on a device that maps nothing below 1 GiB puts each range at a whole one (%i pages: next at %i GiB)',
+    (pages, next) => {
+      const { data, totalSizeBytes, ...control } = regionLayout(
+        [
+          { pages, chunks: 1 },
+          { pages: 1, chunks: 1 },
+        ],
+        GiB,
+      );
+      expect(data).toEqual([GiB, next * GiB]);
+      expect(totalSizeBytes).toBe((next + 1) * GiB);
+      // and all before the descriptors is where it is on any other backing
+      expect(
+        regionLayout([
+          { pages, chunks: 1 },
+          { pages: 1, chunks: 1 },
+        ]),
+      ).toMatchObject(control);
+    },
+  );
+
+  const anyAlignment = fc.constantFrom(2 * MiB, GiB);
+
+  prop.prop([anySizes, anyAlignment])('keeps its parts in order and apart, whatever the ranges', (sizes, alignment) => {
+    const { data, totalSizeBytes, ...layout } = regionLayout(sizes, alignment);
     const chunks = sizes.reduce((sum, size) => sum + size.chunks, 0);
     expect(layout.rangeTable).toBe(4096);
-    expect(layout.control).toBe(layout.rangeTable + sizes.length * 256);
+    expect(layout.session).toBe(layout.rangeTable + sizes.length * 256);
+    expect(layout.processes).toBe(layout.session + 64);
+    expect(layout.control).toBe(layout.processes + 128 * 64);
     expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 4 * 64);
     expect(layout.owners).toBeGreaterThanOrEqual(layout.rangeWords + sizes.length * 2 * 64);
     expect(layout.chunkWords).toBe(layout.owners + 1024 * 128);
@@ -79,11 +122,12 @@ describe('the layout of a region', () => {
     let behind = layout.controlSizeBytes;
     for (const [range, start] of data.entries()) {
       expect(start).toBeGreaterThanOrEqual(behind);
-      expect(start % (2 * MiB)).toBe(0);
+      expect(start % alignment).toBe(0);
       behind = start + (sizes[range]?.pages ?? 0) * 64;
     }
     expect(totalSizeBytes).toBeGreaterThanOrEqual(behind);
-    expect(totalSizeBytes - behind).toBeLessThan(2 * MiB);
+    expect(totalSizeBytes - behind).toBeLessThan(alignment);
+    expect(totalSizeBytes % alignment).toBe(0);
   });
 
   prop.prop([anySizes])('gives every contended word a line of its own, inside its part', (sizes) => {
@@ -91,6 +135,12 @@ describe('the layout of a region', () => {
     const bytes = contendedBytes(layout, sizes.length);
     expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(2 + 3 * sizes.length);
     expect(bytes.every((byte) => byte >= layout.control && byte < layout.owners)).toBe(true);
-    for (const part of [layout.control, layout.rangeWords, layout.owners, layout.chunkWords]) expect(part % 64).toBe(0);
+    const { session, processes, control, rangeWords, owners, chunkWords } = layout;
+    for (const part of [session, processes, control, rangeWords, owners, chunkWords]) expect(part % 64).toBe(0);
+  });
+
+  it("gives each word of a process's own a line in a buffer of their own", () => {
+    expect(orderWord).toEqual({ orders: 0, opener: 16, media: 32 });
+    expect(ordersSizeBytes).toBe(192);
   });
 });

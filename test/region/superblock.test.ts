@@ -2,39 +2,86 @@
 import { crc32 } from 'node:zlib';
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
+import { VmemmapError } from '../../dist/src/errors.js';
 import { chunkGeometry } from '../../dist/src/physical/geometry.js';
 import { makePlan, type Plan, type PlannedMemmap } from '../../dist/src/plan.js';
-import { readSuperblock, writeSuperblock } from '../../dist/src/region/superblock.js';
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  epochExtent,
+  epochWords,
+  type HeaderProblem,
+  hasMagic,
+  headerSizeOf,
+  refuseHandle,
+  type Superblock,
+  unfinishedMagic,
+} from '../../dist/src/region/superblock.js';
 import { refusalOf } from '../physical/errors.js';
 import { machine, ram } from '../support/regions.js';
 
 const headerBytes = (ranges: number): number => 4096 + ranges * 256;
 /** Where the range table begins, and where its fields lie in an entry. */
 const entry = { table: 4096, startPfn: 0, endPfn: 8, chunkPages: 16, kind: 32 };
+/** Byte offsets of fields of the superblock. */
+const at = {
+  version: 8,
+  checksum: 12,
+  rangeCount: 32,
+  ownerSlots: 36,
+  policy: 40,
+  processSlots: 48,
+  alignment: 56,
+  epoch: 64,
+};
 
 /** Header of a plan in a buffer with a page to spare. */
-function written(plan: Plan, policy: 'boot' | 'hotplug' = 'hotplug'): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(headerBytes(plan.ranges.length) + 4096);
-  writeSuperblock(buffer, plan, policy);
-  return buffer;
+function written(plan: Plan, policy: 'boot' | 'hotplug' = 'hotplug'): Uint8Array<SharedArrayBuffer> {
+  const bytes = new Uint8Array(new SharedArrayBuffer(headerBytes(plan.ranges.length) + 4096));
+  bytes.set(encodeSuperblock(plan, policy).header);
+  return bytes;
+}
+
+/** What stands there, as whoever attaches by a handle reads it. */
+function read(bytes: Uint8Array): Superblock {
+  return decodeSuperblock(bytes, refuseHandle);
 }
 
 const twoRanges = makePlan(machine(ram(1, 159), ram(4096, 8 * 512, 1)), { profile: 'linux-6.1', chunkPages: 512 });
 
 /** A header of two ranges that somebody changed and sealed again with the right checksum. */
-function forged(change: (view: DataView) => void): SharedArrayBuffer {
-  const buffer = written(twoRanges);
-  const view = new DataView(buffer);
+function forged(change: (view: DataView) => void): Uint8Array<SharedArrayBuffer> {
+  const bytes = written(twoRanges);
+  const view = new DataView(bytes.buffer);
   change(view);
-  view.setUint32(12, 0, true);
-  view.setUint32(12, crc32(new Uint8Array(buffer).slice(0, headerBytes(2))), true);
-  return buffer;
+  const sealed = bytes.slice(0, headerBytes(2));
+  // its own bytes read as zero, and those of the epoch, which has a checksum of its own
+  sealed.fill(0, at.checksum, at.checksum + 4);
+  sealed.fill(0, at.epoch, at.epoch + 8);
+  view.setUint32(at.checksum, crc32(sealed), true);
+  return bytes;
 }
 
-function refused(buffer: SharedArrayBuffer): { code: string; message: string } {
-  const { code, message } = refusalOf(() => readSuperblock(buffer));
+function refused(bytes: Uint8Array): { code: string; message: string } {
+  const { code, message } = refusalOf(() => read(bytes));
   return { code, message };
 }
+
+/** What `decodeSuperblock` finds wrong with these bytes, as whoever opens a file is told. */
+function problemOf(bytes: Uint8Array): HeaderProblem {
+  let found: HeaderProblem | undefined;
+  const call = (): Superblock =>
+    decodeSuperblock(bytes, (problem, what) => {
+      found = problem;
+      return new VmemmapError('FILE_DAMAGED', what);
+    });
+  refusalOf(call);
+  if (!found) throw new Error('it was refused without a problem');
+  return found;
+}
+
+const cannotBeUsed = "the handle's control buffer cannot be used";
+const useAnother = 'use a handle that memmap.handle() made with this version';
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const anyRange = fc.record({
@@ -65,83 +112,145 @@ describe('a superblock', () => {
   prop.prop([anyPlan, fc.constantFrom('boot' as const, 'hotplug' as const)])(
     'is read as it was written',
     (plan, policy) => {
-      const { uuid, ...read } = readSuperblock(written(plan, policy));
-      expect(read).toEqual({ ...plan, policy });
+      const { uuid, ...rest } = read(written(plan, policy));
+      expect(rest).toEqual({ ...plan, policy, alignmentBytes: 2 ** 21, epoch: 1 });
       expect(uuid).toMatch(/^[0-9a-f]{32}$/);
     },
   );
 
-  prop.prop([anyPlan, fc.constantFrom('boot' as const, 'hotplug' as const)])(
+  prop.prop([anyPlan, fc.constantFrom('boot' as const, 'hotplug' as const), fc.constantFrom(2 ** 21, 2 ** 30)])(
     'is told to its writer as a reader would be told',
-    (plan, policy) => {
-      const buffer = new SharedArrayBuffer(4096 + plan.ranges.length * 256);
-      expect(writeSuperblock(buffer, plan, policy)).toEqual(readSuperblock(buffer));
+    (plan, policy, alignmentBytes) => {
+      const { header, superblock } = encodeSuperblock(plan, policy, alignmentBytes);
+      expect(header.byteLength).toBe(headerBytes(plan.ranges.length));
+      expect(superblock).toEqual(read(header));
+      expect(superblock.alignmentBytes).toBe(alignmentBytes);
     },
   );
 
   it('has another uuid each time that one is written, and the same each time that it is read', () => {
     const [first, second] = [written(twoRanges), written(twoRanges)];
-    expect(readSuperblock(first).uuid).toBe(readSuperblock(first).uuid);
-    expect(readSuperblock(first).uuid).not.toBe(readSuperblock(second).uuid);
+    expect(read(first).uuid).toBe(read(first).uuid);
+    expect(read(first).uuid).not.toBe(read(second).uuid);
   });
 
-  it('begins with "vmemmap" and a zero byte, then the version 1', () => {
-    const bytes = new Uint8Array(written(twoRanges)).slice(0, 12);
-    expect(Buffer.from(bytes).toString('latin1')).toBe('vmemmap\0\u0001\0\0\0');
+  it('begins with "vmemmap" and a zero byte, then the version 2', () => {
+    const bytes = written(twoRanges);
+    expect(Buffer.from(bytes.slice(0, 12)).toString('latin1')).toBe('vmemmap\0\u0002\0\0\0');
+    expect(hasMagic(bytes)).toBe(true);
+    bytes[6] = 0x50;
+    expect(hasMagic(bytes)).toBe(false);
+  });
+
+  it('tells by its first page how long the header is', () => {
+    expect(headerSizeOf(written(twoRanges).subarray(0, 4096), refuseHandle)).toBe(headerBytes(2));
+    expect(headerSizeOf(written({ ranges: [], profileId: 1 }).subarray(0, 4096), refuseHandle)).toBe(headerBytes(0));
   });
 
   it('is refused when any byte of it or of the range table is changed', () => {
-    const buffer = written(twoRanges);
-    const bytes = new Uint8Array(buffer);
+    const bytes = written(twoRanges);
     const codes = new Set<string>();
-    for (let at = 0; at < headerBytes(2); at++) {
+    for (let byte = 0; byte < headerBytes(2); byte++) {
       for (const mask of [0x01, 0x80, 0xff]) {
-        bytes[at] = (bytes[at] ?? 0) ^ mask;
-        codes.add(refused(buffer).code);
-        bytes[at] = (bytes[at] ?? 0) ^ mask;
+        bytes[byte] = (bytes[byte] ?? 0) ^ mask;
+        codes.add(refused(bytes).code);
+        bytes[byte] = (bytes[byte] ?? 0) ^ mask;
       }
     }
     expect([...codes]).toEqual(['HANDLE_INVALID']);
-    expect(readSuperblock(buffer).ranges).toEqual(twoRanges.ranges);
+    expect(read(bytes).ranges).toEqual(twoRanges.ranges);
   });
 
   it('does not mind a change behind the range table: those are the words that threads write', () => {
-    const buffer = written(twoRanges);
-    new Uint8Array(buffer)[headerBytes(2)] = 1;
-    expect(readSuperblock(buffer).ranges).toEqual(twoRanges.ranges);
+    const bytes = written(twoRanges);
+    bytes[headerBytes(2)] = 1;
+    expect(read(bytes).ranges).toEqual(twoRanges.ranges);
+  });
+});
+
+describe('the epoch', () => {
+  const uuid = '00112233445566778899aabbccddeeff';
+
+  it('lies in one aligned unit of eight bytes, which nothing tears', () => {
+    expect(epochExtent).toEqual({ offset: at.epoch, sizeBytes: 8 });
+    expect(epochExtent.offset % 8).toBe(0);
+  });
+
+  it.each([1, 2, 2 ** 31, 2 ** 32 - 1, 0])(
+    '%i may take the place of another in a superblock, and nothing else need change',
+    (epoch) => {
+      const bytes = written(twoRanges);
+      const view = new DataView(bytes.buffer);
+      const before = read(bytes);
+      const [word, check] = epochWords(before.uuid, epoch);
+      view.setUint32(at.epoch, word, true);
+      view.setUint32(at.epoch + 4, check, true);
+      expect(read(bytes)).toEqual({ ...before, epoch });
+    },
+  );
+
+  it('has a checksum over itself and the uuid: CRC-32 of the sixteen bytes and the word behind them', () => {
+    const bytes = Buffer.concat([Buffer.from(uuid, 'hex'), Buffer.from([7, 0, 0, 0])]);
+    expect(epochWords(uuid, 7)).toEqual([7, crc32(bytes)]);
+  });
+
+  it('of another region does not fit', () => {
+    const bytes = written(twoRanges);
+    const [word, check] = epochWords(uuid, 1);
+    new DataView(bytes.buffer).setUint32(at.epoch, word, true);
+    new DataView(bytes.buffer).setUint32(at.epoch + 4, check, true);
+    expect(refused(bytes).message).toMatch(/its epoch has a wrong checksum;/);
+    expect(problemOf(bytes)).toBe('damaged');
   });
 });
 
 describe('a superblock of somebody else', () => {
   it.each([0, 1, 4095])('is refused when there are only %i bytes', (sizeBytes) => {
-    expect(refused(new SharedArrayBuffer(sizeBytes)).message).toMatch(/^the control buffer is too small;/);
+    const bytes = new Uint8Array(sizeBytes);
+    expect(refused(bytes).message).toMatch(/: it is too small for a superblock;/);
+    expect(problemOf(bytes)).toBe('foreign');
   });
 
   it('is refused when it is nothing but zeros', () => {
-    expect(refused(new SharedArrayBuffer(4096))).toEqual({
+    expect(refused(new Uint8Array(4096))).toEqual({
       code: 'HANDLE_INVALID',
-      message: 'not a vmemmap region; use a handle that memmap.handle() made with this version',
+      message: `${cannotBeUsed}: it is no vmemmap region; ${useAnother}`,
     });
+    expect(problemOf(new Uint8Array(4096))).toBe('foreign');
+  });
+
+  it('that was never finished is refused as that, whatever stands behind the mark', () => {
+    const bytes = written(twoRanges);
+    bytes.set(unfinishedMagic);
+    expect(Buffer.from(unfinishedMagic).toString('latin1')).toBe('vmemnew\0');
+    expect(refused(bytes).message).toBe(`${cannotBeUsed}: it was never finished; ${useAnother}`);
+    expect(problemOf(bytes)).toBe('unfinished');
+    expect(hasMagic(bytes)).toBe(false);
   });
 
   it('that is cut behind the superblock is refused', () => {
-    const whole = new Uint8Array(written(twoRanges));
-    const cut = new SharedArrayBuffer(headerBytes(2) - 1);
-    new Uint8Array(cut).set(whole.subarray(0, cut.byteLength));
-    expect(refused(cut).message).toMatch(/^impossible range count;/);
+    const cut = written(twoRanges).slice(0, headerBytes(2) - 1);
+    expect(refused(cut).message).toMatch(/: its range count is impossible;/);
+    expect(problemOf(cut)).toBe('damaged');
   });
 
   it.each([
-    ['region layout 2, this is 1', (view: DataView) => view.setUint32(8, 2, true)],
-    ['region layout 0, this is 1', (view: DataView) => view.setUint32(8, 0, true)],
-    ['not a vmemmap region', (view: DataView) => view.setUint8(0, 0x56)],
-    ['impossible range count', (view: DataView) => view.setUint32(32, 2 ** 32 - 1, true)],
-    ['another size of the owner table', (view: DataView) => view.setUint32(36, 1023, true)],
-    ['unknown policy', (view: DataView) => view.setUint32(40, 2, true)],
-  ])('is refused although its checksum is right: %s', (what, change) => {
-    const { code, message } = refused(forged(change));
+    ['it has region layout 3, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 3, true)],
+    ['it has region layout 1, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 1, true)],
+    ['it has region layout 0, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 0, true)],
+    ['it is no vmemmap region', 'foreign', (view: DataView) => view.setUint8(0, 0x56)],
+    ['its range count is impossible', 'damaged', (view: DataView) => view.setUint32(at.rangeCount, 2 ** 32 - 1, true)],
+    ['its owner table has another size', 'damaged', (view: DataView) => view.setUint32(at.ownerSlots, 1023, true)],
+    ['its process table has another size', 'damaged', (view: DataView) => view.setUint32(at.processSlots, 127, true)],
+    ['its policy is unknown', 'damaged', (view: DataView) => view.setUint32(at.policy, 2, true)],
+    ['its alignment is impossible', 'damaged', (view: DataView) => view.setFloat64(at.alignment, 2 ** 20, true)],
+    ['its alignment is impossible', 'damaged', (view: DataView) => view.setFloat64(at.alignment, Number.NaN, true)],
+  ])('is refused although its checksum is right: %s', (what, problem, change) => {
+    const bytes = forged(change);
+    const { code, message } = refused(bytes);
     expect(code).toBe('HANDLE_INVALID');
-    expect(message).toBe(`${what}; use a handle that memmap.handle() made with this version`);
+    expect(message).toBe(`${cannotBeUsed}: ${what}; ${useAnother}`);
+    expect(problemOf(bytes)).toBe(problem);
   });
 
   const { startPfn, endPfn, chunkPages } = entry;
@@ -158,16 +267,18 @@ describe('a superblock of somebody else', () => {
     ['chunks without end', chunkPages, Number.POSITIVE_INFINITY],
   ])('is refused when a range has %s', (_, field, value) => {
     const { message } = refused(forged((view) => view.setFloat64(entry.table + field, value, true)));
-    expect(message).toMatch(/^range 0 is impossible;/);
+    expect(message).toMatch(/: its range 0 is impossible;/);
   });
 
   it('is refused when a range is of no known kind', () => {
-    expect(refused(forged((view) => view.setUint32(entry.table + entry.kind, 2, true))).message).toMatch(/^range 0 is/);
+    expect(refused(forged((view) => view.setUint32(entry.table + entry.kind, 2, true))).message).toMatch(
+      /: its range 0 is impossible;/,
+    );
   });
 
   it('is refused when ranges overlap by one page, and not when they touch', () => {
     const endOfFirst = (pfn: number) => (view: DataView) => view.setFloat64(entry.table + endPfn, pfn, true);
-    expect(refused(forged(endOfFirst(4097))).message).toMatch(/^ranges overlap or are not sorted;/);
-    expect(readSuperblock(forged(endOfFirst(4096))).ranges[0]?.endPfn).toBe(4096);
+    expect(refused(forged(endOfFirst(4097))).message).toMatch(/: its ranges overlap or are not sorted;/);
+    expect(read(forged(endOfFirst(4096))).ranges[0]?.endPfn).toBe(4096);
   });
 });

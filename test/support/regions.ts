@@ -1,12 +1,12 @@
 /** Small regions for tests: made from a few extents, without reading a machine. */
 import { ChunkMap } from '../../dist/src/claims/chunk-map.js';
 import { Claimant, type ClaimantOptions } from '../../dist/src/claims/claimant.js';
-import type { ThreadIdentity } from '../../dist/src/claims/threads.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
 import type { MemoryExtent, Topology } from '../../dist/src/physical/topology.js';
 import { makePlan, type PolicyName } from '../../dist/src/plan.js';
 import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
+import type { ThreadIdentity } from '../../dist/src/region/threads.js';
 
 /** A thread id that the kernel never gives: the largest there could be, with pid_max below it. */
 export const deadThread: ThreadIdentity = { tid: 2 ** 22 - 1, startTicks: 1 };

@@ -57,11 +57,20 @@ export function thisThread(): ThreadIdentity {
   }
 }
 
-/** Whether a thread is known to be dead. False for the unknown thread, and when the kernel cannot be asked. */
-export function isThreadDead({ tid, startTicks }: ThreadIdentity): boolean {
+/** The first thread of this process; {@link unknownThread} where it cannot be told. */
+export function mainThread(): ThreadIdentity {
+  const startTicks = startTicksOf(process.pid);
+  return typeof startTicks === 'number' ? { tid: process.pid, startTicks } : unknownThread;
+}
+
+/**
+ * Whether a thread is known to be dead. False for the unknown thread, and when the kernel cannot be asked.
+ * @param modulus where the start time was kept in fewer bits.
+ */
+export function isThreadDead({ tid, startTicks }: ThreadIdentity, modulus: number = 2 ** 32): boolean {
   if (tid === 0) return false;
   const answer = startTicksOf(tid);
-  return answer === 'gone' || (answer !== 'unknown' && answer !== startTicks);
+  return answer === 'gone' || (answer !== 'unknown' && answer % modulus !== startTicks % modulus);
 }
 
 /** Whether no thread has this id at present, whatever its start time. */
