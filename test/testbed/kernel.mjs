@@ -1,6 +1,15 @@
 /** The guest's kernel: Debian's package, downloaded and unpacked in a cache folder, never installed. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 
@@ -69,6 +78,33 @@ export function fetchKernel() {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Byte offsets in the head of a kernel image, as the kernel's documentation has them (Documentation/arch/x86/boot.rst). */
+const head = { sectors: 0x1f1, payloadOffset: 0x248, payloadLength: 0x24c };
+const xzMagic = 'fd377a585a00';
+
+/**
+ * The kernel's image with its payload unpacked, made in the cache by whoever boots first: unpacking itself takes the kernel a
+ * quarter of an emulated boot. QEMU starts it by its PVH entry. Where it is packed by other means than xz, the image as it is.
+ * @param {Kernel} kernel
+ * @param {string} xz the program; that of busybox cannot unpack kernels.
+ */
+export function bootImage({ image }, xz) {
+  const unpacked = `${image}.unpacked`;
+  if (existsSync(unpacked)) return unpacked;
+  const bytes = readFileSync(image);
+  const start = (bytes.readUInt8(head.sectors) + 1) * 512 + bytes.readUInt32LE(head.payloadOffset);
+  // behind what is packed stands the size of what comes out
+  const end = start + bytes.readUInt32LE(head.payloadLength) - 4;
+  if (bytes.toString('hex', start, start + xzMagic.length / 2) !== xzMagic) return image;
+  const elf = execFileSync(xz, ['--decompress', '--stdout'], { input: bytes.subarray(start, end), maxBuffer: 2 ** 30 });
+  if (elf.length !== bytes.readUInt32LE(end)) throw new Error(`${image} cannot be unpacked`);
+  const scratch = `${unpacked}.${process.pid}`;
+  writeFileSync(scratch, elf);
+  // last and at once, so that a file of this name is whole
+  renameSync(scratch, unpacked);
+  return unpacked;
 }
 
 /** @param {string} path */

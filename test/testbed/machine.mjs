@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { findKernel, moduleFiles } from './kernel.mjs';
+import { bootImage, findKernel, moduleFiles } from './kernel.mjs';
 import { findProgram, whatIsMissing } from './requirements.mjs';
 
 /** @typedef {import('node:stream').Duplex} Duplex */
@@ -181,7 +181,12 @@ export function boot(options) {
     if (statSync(pmem).size < settings.pmemBytes) truncateSync(pmem, settings.pmemBytes);
     const initramfs = makeInitramfs(scratch, kernel, [cwd, ...command]);
     const kernelLog = join(scratch, 'kernel.log');
-    const words = qemuArguments(settings, { kernel: kernel.image, initramfs, pmem, kernelLog });
+    const words = qemuArguments(settings, {
+      kernel: bootImage(kernel, findProgram('xz') ?? ''),
+      initramfs,
+      pmem,
+      kernelLog,
+    });
     // Should this process be killed, nobody else would end QEMU.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', findProgram('qemu-system-x86_64') ?? '', ...words], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],

@@ -15,6 +15,7 @@ const programs = [
   ['busybox', 'busybox-static'],
   ['cpio', 'cpio'],
   ['depmod', 'kmod'],
+  ['xz', 'xz-utils'],
   ['ndctl', 'ndctl'],
   ['daxctl', 'daxctl'],
   ['numactl', 'numactl'],
