@@ -24,6 +24,7 @@ const names = [
   'chunk-study',
   'linux',
   'numa',
+  'pmem',
 ];
 
 const { values, positionals } = parseArgs({
