@@ -108,8 +108,8 @@ const foreignChangeMs = 5;
 export function recovered(word: number, keepsReady: boolean, persists: boolean): number {
   const state = word & stateMask;
   if (state === chunkState.durable) return chunkState.durable;
-  const isSealedWord = (word & sealedBit) !== 0 && (state === chunkState.claimed || state === chunkState.ready);
-  if (isSealedWord) return persists ? chunkState.durable : chunkState.ready | sealedBit;
+  const hasMark = state === chunkState.claimed || state === chunkState.ready;
+  if (hasMark && isSealed(word)) return persists ? chunkState.durable : chunkState.ready | sealedBit;
   return state === chunkState.ready && keepsReady ? chunkState.ready : chunkState.free;
 }
 

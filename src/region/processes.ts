@@ -66,11 +66,16 @@ function refuseLock(path: string, errno: number): VmemmapError {
   );
 }
 
-/** Tries to become the only one who opens the file. @returns whether it worked @throws VmemmapError FILE_UNUSABLE */
-export function tryLockSetup(fd: number, path: string): boolean {
-  const errno = lock(fd, lockByte.setup, 'exclusive');
+/** Takes a lock exclusively if nobody is in the way. @throws VmemmapError FILE_UNUSABLE where there are no such locks */
+function tryLock(fd: number, path: string, byte: number): boolean {
+  const errno = lock(fd, byte, 'exclusive');
   if (errno !== 0 && errno !== EAGAIN) throw refuseLock(path, errno);
   return errno === 0;
+}
+
+/** Tries to become the only one who opens the file. @returns whether it worked @throws VmemmapError FILE_UNUSABLE */
+export function tryLockSetup(fd: number, path: string): boolean {
+  return tryLock(fd, path, lockByte.setup);
 }
 
 /** Lets others open the file. */
@@ -80,9 +85,7 @@ export function unlockSetup(fd: number): void {
 
 /** Whether nobody uses the file; then nobody can begin to before `shareUse`. Under SETUP. */
 export function tryLockAlone(fd: number, path: string): boolean {
-  const errno = lock(fd, lockByte.use, 'exclusive');
-  if (errno !== 0 && errno !== EAGAIN) throw refuseLock(path, errno);
-  return errno === 0;
+  return tryLock(fd, path, lockByte.use);
 }
 
 /** Uses the file, beside others. Under SETUP, so that nobody can be alone meanwhile. */
@@ -109,9 +112,7 @@ export function lockReading(fd: number): number {
 
 /** Whether nobody reads the file; then nobody can begin to before `unlockReaders`. Under SETUP. */
 export function tryLockReaders(fd: number, path: string): boolean {
-  const errno = lock(fd, lockByte.read, 'exclusive');
-  if (errno !== 0 && errno !== EAGAIN) throw refuseLock(path, errno);
-  return errno === 0;
+  return tryLock(fd, path, lockByte.read);
 }
 
 /** Lets others read it. */
