@@ -1,7 +1,8 @@
 /** When everything has reached the media: `durable`, and bringing there what no drain has. */
 import type { Background } from './background.ts';
 import type { Claimant } from './claims/claimant.ts';
-import { allDurable, harden, hardenTurnBytes, notDurable } from './claims/harden.ts';
+import { harden, hardenTurnBytes, nextToHarden, notDurable } from './claims/harden.ts';
+import type { VmemmapError } from './errors.ts';
 import { descriptorSizeBytes } from './physical/geometry.ts';
 import type { Readiness } from './readiness.ts';
 import { errnoName } from './region/backing.ts';
@@ -53,29 +54,29 @@ export class Durable {
     // drains bring what they wrote to the media before they end
     await this.#background?.ended();
     await this.hardenRest();
-    refuseLoss(region.mediaErrno);
+    if (region.mediaErrno !== 0) throw lossOf(region.mediaErrno);
   }
 
-  /** Rejects when something could not be kept, for whoever closes without having asked. @throws VmemmapError NOT_DURABLE */
-  refuseUntoldLoss(): void {
+  /** What is to be told to whoever closes without having asked; looked up while the file is still mapped. */
+  untoldLoss(): VmemmapError | undefined {
     const { persistence, mediaErrno } = this.#claimant.region;
-    if (persistence && !this.#isTold) refuseLoss(mediaErrno);
+    return persistence && !this.#isTold && mediaErrno !== 0 ? lossOf(mediaErrno) : undefined;
   }
 
   /** Brings to the media what no drain has, on this thread, in turns between which the event loop runs. */
   async hardenRest(): Promise<void> {
     const { region, chunks } = this.#claimant;
     if (!region.persistence) return;
-    for (let first = 0; first < region.chunks && !allDurable(chunks); ) {
+    let end = 0;
+    for (let first = nextToHarden(chunks, 0); first >= 0; first = nextToHarden(chunks, end)) {
       const { chunkPages } = region.rangeOfChunk(first);
-      const end = first + Math.max(1, Math.floor(hardenTurnBytes / (chunkPages * descriptorSizeBytes)));
+      end = first + Math.max(1, Math.floor(hardenTurnBytes / (chunkPages * descriptorSizeBytes)));
       if (harden(region, chunks, first, Math.min(end, region.chunks)) !== 0) return;
-      first = end;
       await new Promise(setImmediate);
     }
   }
 }
 
-function refuseLoss(errno: number): void {
-  if (errno !== 0) throw notDurable(`the media refused (${errnoName(errno)}); see the kernel's log`, errno);
+function lossOf(errno: number): VmemmapError {
+  return notDurable(`the media refused (${errnoName(errno)}); see the kernel's log`, errno);
 }

@@ -479,16 +479,18 @@ export class Memmap implements AsyncDisposable {
     // First nobody starts anything any more, then those who are at it are waited for, then the memory goes.
     if (this.#background) closeClaims(this.#region);
     this.#readiness.close();
+    let loss: VmemmapError | undefined;
     if (this.#background) {
       await this.#background.ended();
       await this.#durable.hardenRest();
+      loss = this.#durable.untoldLoss();
       const ended = await this.#claimant.claimsEnded();
       if (this.#region.handle.file) this.#claimant.leave(true);
       if (ended) giveBack();
       if (!this.#region.handle.file) this.#claimant.forget();
     }
     this.#claimant.leave();
-    if (this.#background) this.#durable.refuseUntoldLoss();
+    if (loss) throw loss;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

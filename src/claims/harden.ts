@@ -116,13 +116,10 @@ export function notDurable(what: string, errno: number): VmemmapError {
 }
 
 /**
- * Whether every initialized chunk has reached the media, and word of it. SEALED is not enough: the word is on its way then, and
- * whoever brings it may be killed before it is there.
+ * The first chunk at or behind `from` that is initialized and not DURABLE, or −1. SEALED is not enough: the word is on its way
+ * then, and whoever brings it may be killed before it is there.
  */
-export function allDurable(chunks: ChunkMap): boolean {
-  for (let chunk = 0; chunk < chunks.chunks; chunk++) {
-    const word = chunks.load(chunk);
-    if (isInitialized(word) && stateOf(word) !== 'durable') return false;
-  }
-  return true;
+export function nextToHarden(chunks: ChunkMap, from: number): number {
+  for (let chunk = from; chunk < chunks.chunks; chunk++) if (stateOf(chunks.load(chunk)) === 'ready') return chunk;
+  return -1;
 }

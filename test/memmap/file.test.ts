@@ -518,6 +518,16 @@ describe.skipIf((skipReason ?? whyNot) !== undefined)(named('a memmap on media')
     expect(again.resumed).toEqual({ chunksKept: 1, chunksRedone: 7 });
     expect(again.stats().mediaError).toBeNull();
   });
+
+  it('that is closed tells what the media has refused to whoever has not asked, when all is given back', async () => {
+    const path = folder.newPath();
+    const memmap = await Memmap.open({ ...small(), file: path });
+    memmap.fault(0);
+    const { control, layout } = wordsOf(memmap);
+    Atomics.store(control, (layout.control + 64) / 4, 5);
+    expect(await rejectionOf(memmap.close())).toMatchObject({ code: 'NOT_DURABLE', errno: 5 });
+    expect((await inspectFile(path)).processes).toEqual([]);
+  });
 });
 
 /** The control words of a memmap, as a defect of the media would find them. */
