@@ -9,6 +9,7 @@ import {
   cancelDrains,
   closeClaims,
   closedError,
+  isClosed,
   isClosedHandle,
   isStopped,
   pauseDrains,
@@ -295,7 +296,11 @@ export class Memmap implements AsyncDisposable {
 
   /** `active` while the background works, as Linux's memmap_state of 2018 would have said; `idle` when it does not. */
   get state(): 'active' | 'idle' {
-    if (this.#background) return this.#readiness.outcome === 'pending' && this.#background.active ? 'active' : 'idle';
+    if (this.#background) {
+      // once it is closed, drains that were sent to their threads and have not begun have nothing to do any more
+      const works = this.#readiness.outcome === 'pending' && this.#background.active && !isClosed(this.#region);
+      return works ? 'active' : 'idle';
+    }
     if (isStopped(this.#region) || this.#claimant.allSettled()) return 'idle';
     return this.#readiness.isOrphaned ? 'idle' : 'active';
   }
