@@ -179,6 +179,7 @@ export class FileProcesses implements Processes {
 
   /** Takes the notes back: only who was killed leaves them behind. */
   forget(): void {
+    // plain order would do: the lock that the kernel lets go of behind it says more
     for (const word of Object.values(lineWord)) Atomics.store(this.#words, this.#at(this.slot) + word, 0);
   }
 
@@ -200,6 +201,7 @@ export class FileProcesses implements Processes {
   livingStranger(): number | undefined {
     for (let slot = 1; slot < processSlots; slot++) {
       const at = this.#at(slot);
+      // plain order would do: by its locks nobody is there, and whoever is all the same has opened the file before us
       const tid = Atomics.load(this.#words, at + lineWord.pid);
       if (tid === 0 || tid === process.pid || !this.sharesThreadIds(slot)) continue;
       const startTicks = Atomics.load(this.#words, at + lineWord.startTicks) >>> 0;
@@ -215,6 +217,7 @@ export class FileProcesses implements Processes {
 
   sharesThreadIds(slot: number): boolean {
     const at = this.#at(slot);
+    // acquire, by the load of the owner slot before it, as said in note
     const theirs = Atomics.load(this.#words, at + lineWord.pidNamespace);
     if (theirs === 0 || theirs !== this.#pidNamespace) return false;
     if (Atomics.load(this.#words, at + lineWord.timeNamespace) !== this.#timeNamespace) return false;
