@@ -1,14 +1,20 @@
 /** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
-import { type Pattern, pagePattern, tablePattern } from './descriptor/pattern.ts';
+import { type Content, pagePattern, plainContent, sameContent, tablePattern } from './descriptor/pattern.ts';
 import { type ProfileName, profiles } from './descriptor/profiles.ts';
-import { type ChunkGeometry, chunkGeometry, defaultChunkPages } from './physical/geometry.ts';
+import { type ChunkGeometry, chunkGeometry, defaultChunkPages, type PfnExtent } from './physical/geometry.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
-import { planRanges } from './physical/zones.ts';
+import { type PageUse, type PlannedRange, type PlannedSegment, planRanges } from './physical/zones.ts';
 
 /** What the user's records are, when the memmap is a table of them instead of page descriptors. */
 export interface TableRecords {
   readonly template: Uint8Array;
   readonly indexWord?: number;
+}
+
+/** Pages of a range that are of one use, and get descriptors of one kind. */
+export interface Segment extends PfnExtent {
+  readonly use: PageUse;
+  readonly content: Content;
 }
 
 /** A range of the plan. */
@@ -19,7 +25,8 @@ export interface PlannedMemmap extends ChunkGeometry {
   readonly kind: MemoryKind;
   /** Number of the dev_pagemap for device memory, else 0. */
   readonly pgmap: number;
-  readonly pattern: Pattern;
+  /** Sorted by pfn; together they are the range. */
+  readonly segments: readonly Segment[];
 }
 
 /** Pages in a chunk: a number, or the 1/1024 of each range of the asynchronous series of 2018. */
@@ -37,6 +44,8 @@ export interface Plan {
 
 /** More ranges than any machine has; bounds, too, what a damaged count in a superblock can make a reader do. */
 export const rangesMax = 65_536;
+/** The same for segments, and for parts of their contents. */
+export const segmentsMax: number = 4 * rangesMax;
 
 /** What the plan depends on beside the machine. */
 export interface PlanOptions {
@@ -50,16 +59,22 @@ export interface PlanOptions {
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
   const { table, chunkPages = defaultChunkPages } = options;
   const profile = profiles[options.profile];
+  const contentOf = (range: PlannedRange, _: PlannedSegment): Content =>
+    plainContent(table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range));
   const ranges = planRanges(topology).map((range) => ({
     ...chunkGeometry(range, chunkPages === '1/1024' ? undefined : chunkPages),
     nid: range.nid,
     zone: range.zone,
     kind: range.kind,
     pgmap: range.pgmap ?? 0,
-    pattern: table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range),
+    segments: range.segments.map((segment) => ({ ...segment, content: contentOf(range, segment) })),
   }));
-  if (ranges.length > rangesMax)
-    throw new RangeError(`topology has ${ranges.length} ranges; at most ${rangesMax} are possible`);
+  const segments = ranges.reduce((sum, range) => sum + range.segments.length, 0);
+  if (ranges.length > rangesMax || segments > segmentsMax) {
+    throw new RangeError(
+      `topology has ${ranges.length} ranges with ${segments} segments; at most ${rangesMax} and ${segmentsMax} are possible`,
+    );
+  }
   return { ranges, profileId: table ? 0 : profile.id };
 }
 
@@ -74,7 +89,18 @@ export function firstPlanDifference(found: Plan, wanted: Plan): string | undefin
     for (const name of ['startPfn', 'endPfn', 'chunkPages', 'nid', 'zone', 'kind', 'pgmap'] as const) {
       if (range[name] !== other[name]) return `range ${index} has ${name} ${range[name]}, not ${other[name]}`;
     }
-    if (range.pattern.some((word, at) => word !== other.pattern[at])) return `range ${index} has other descriptors`;
+    if (!sameSegments(range.segments, other.segments)) return `range ${index} has other descriptors`;
   }
   return undefined;
+}
+
+function sameSegments(a: readonly Segment[], b: readonly Segment[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ startPfn, endPfn, use, content }, index) => {
+      const other = b[index] as Segment;
+      const isSame = startPfn === other.startPfn && endPfn === other.endPfn && use === other.use;
+      return isSame && sameContent(content, other.content);
+    })
+  );
 }

@@ -117,7 +117,8 @@ export class Claimant {
   }
 
   #write(range: RegionRange, first: number, end: number): number {
-    const errno = this.region.unreadable(range, first, end) || range.sumOverChunks(first, end, this.kernel.fill, true);
+    const errno =
+      this.region.unreadable(range, first, end) || range.sumOverChunkContent(first, end, this.kernel.fill, true);
     return errno === constants.errno.EFAULT ? this.region.whyUnreachable(range, first, end) : errno;
   }
 

@@ -11,6 +11,57 @@ import { fieldMask, type KernelProfile, placeBits, selfPointerStep } from './pro
 /** 32 words: the template, then the step. On little-endian machines only (x86-64, arm64, Power in LE mode). */
 export type Pattern = Uint32Array<ArrayBuffer>;
 
+/** What is written into a part of the pages that repeat. */
+export interface ContentPart {
+  /** Number of its first page in a period. It ends where the next part begins, or the period. */
+  readonly at: number;
+  readonly pattern: Pattern;
+}
+
+/**
+ * What is written into a segment. With a period of 1, one part: descriptor number i of the *range* is template + step × i.
+ * With a longer one, the pages of a compound page: all descriptors of a part in period k of the *segment* are
+ * template + step × k.
+ */
+export interface Content {
+  /** Pages after which the parts repeat. */
+  readonly periodPages: number;
+  /** Sorted by `at`; the first is at 0. */
+  readonly parts: readonly ContentPart[];
+}
+
+/** Every descriptor the same pattern. */
+export function plainContent(pattern: Pattern): Content {
+  return { periodPages: 1, parts: [{ at: 0, pattern }] };
+}
+
+/** Whether two contents write the same. */
+export function sameContent(a: Content, b: Content): boolean {
+  return (
+    a.periodPages === b.periodPages &&
+    a.parts.length === b.parts.length &&
+    a.parts.every(({ at, pattern }, index) => {
+      const other = b.parts[index] as ContentPart;
+      return at === other.at && pattern.every((word, i) => word === other.pattern[i]);
+    })
+  );
+}
+
+/**
+ * A part's descriptors in one period, as a pattern without steps: template + step × period in every lane, modulo 2^64.
+ * @param period below 2^20, so that doubles hold what one half carries into the other
+ * @param into is overwritten
+ */
+export function atPeriod(pattern: Uint32Array, period: number, into: Pattern): Pattern {
+  for (let word = 0; word < descriptorWords; word += 2) {
+    const low = (pattern[word] as number) + (pattern[descriptorWords + word] as number) * period;
+    const highStep = Math.imul(pattern[descriptorWords + word + 1] as number, period);
+    into[word] = low;
+    into[word + 1] = (pattern[word + 1] as number) + highStep + Math.floor(low / 2 ** 32);
+  }
+  return into;
+}
+
 /** What decides the descriptors of a range. */
 export interface PatternSource extends PfnExtent {
   readonly nid: number;

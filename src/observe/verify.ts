@@ -40,14 +40,14 @@ export function verifyChunk(region: Region, chunks: ChunkMap, range: RegionRange
   // looked at before it is read: bad media would end the process
   if (region.look(range, chunk, chunk + 1) !== 0) return { ...nothingVerified, failed: pages };
   const kernel = nativeKernel ?? jsKernel;
-  const wrong = range.sumOverChunks(chunk, chunk + 1, kernel.check);
+  const wrong = range.sumOverChunkContent(chunk, chunk + 1, kernel.check);
   return { checked: pages, wrong, firstWrongPfn: wrong === 0 ? -1 : firstWrong(range, chunk), failed: 0 };
 }
 
 function firstWrong(range: RegionRange, chunk: number): number {
   const kernel = nativeKernel ?? jsKernel;
   let found = -1;
-  range.sumOverChunks(chunk, chunk + 1, (words, at, count, pattern, index) => {
+  range.sumOverChunkContent(chunk, chunk + 1, (words, at, count, pattern, index) => {
     if (found < 0) {
       const offset = kernel.firstDifference(words, at, count, pattern, index);
       if (offset >= 0) found = range.startPfn + index + offset;

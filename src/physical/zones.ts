@@ -14,8 +14,21 @@ export type ZoneName = (typeof zoneNames)[number];
 /** Zone numbers by name: what a page descriptor holds. */
 export const zones: Readonly<Record<ZoneName, number>> = { DMA: 0, DMA32: 1, Normal: 2, Movable: 3, Device: 4 };
 
+/**
+ * What pages of a range are: `present` for whoever allocates or maps them; `reserved` before anybody could (the kernel image,
+ * a crash kernel); `unavailable`, in holes of sections that hold memory; `altmap`, where a device keeps its own memmap.
+ */
+export type PageUse = 'present' | 'reserved' | 'unavailable' | 'altmap';
+
+/** A run of pages of one use in a range. */
+export interface PlannedSegment extends PfnExtent {
+  readonly use: PageUse;
+}
+
 /** A run of pfns of one node, one zone and one kind: what gets a memmap of its own. At most 2^28 pages (1 TiB). */
 export interface PlannedRange extends PfnExtent {
+  /** Sorted by pfn; together they are the range. */
+  readonly segments: readonly PlannedSegment[];
   readonly nid: number;
   /** Zone number as in Linux, a value of {@link zones}. */
   readonly zone: number;
@@ -63,7 +76,7 @@ function checkMemory(memory: readonly MemoryExtent[]): void {
   }
 }
 
-function byZone(extent: MemoryExtent, zoned: boolean): PlannedRange[] {
+function byZone(extent: MemoryExtent, zoned: boolean): Omit<PlannedRange, 'segments'>[] {
   if (extent.kind === 'device') return [{ ...extent, zone: zones.Device }];
   if (!zoned) return [{ ...extent, zone: zones.Normal }];
   return zoneBorders
@@ -80,7 +93,7 @@ export function planRanges(topology: Topology): PlannedRange[] {
   checkMemory(topology.memory);
   return topology.memory
     .flatMap((extent) => byZone(extent, topology.zoned))
-    .flatMap((range) => cut(range).map((piece) => ({ ...range, ...piece })));
+    .flatMap((range) => cut(range).map((piece) => ({ ...range, ...piece, segments: [{ ...piece, use: 'present' }] })));
 }
 
 /** Smallest extent that holds all of `ranges`, of which there is at least one. */

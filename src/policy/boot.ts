@@ -6,6 +6,7 @@
 import type { Faults } from '../claims/fault.ts';
 import { intersect, type PfnExtent, roundDown, sectionPages } from '../physical/geometry.ts';
 import type { PlannedMemmap } from '../plan.ts';
+import type { RegionRange } from '../region/range.ts';
 import type { Region } from '../region/region.ts';
 import type { Policy } from './policy.ts';
 
@@ -30,9 +31,10 @@ export const boot: Policy = {
       for (;;) {
         // acquire: pairs with the exchange below in other threads
         const taken = Atomics.load(region.control, range.growCursor);
-        const startPfn = range.startPfn + taken;
-        const endPfn = Math.min(startPfn + pages, range.endPfn);
-        if (startPfn === endPfn) break;
+        const free = nextPresent(range, range.startPfn + taken);
+        if (free === undefined) break;
+        const { startPfn } = free;
+        const endPfn = Math.min(startPfn + pages, free.endPfn);
         // First initialized, then taken: a fault that fails loses no pages, and nobody is handed one that is not ready.
         faults.settleExtent(startPfn, endPfn);
         // acquire-release: of several threads one gets the run, the others try the next one
@@ -44,3 +46,9 @@ export const boot: Policy = {
     return undefined;
   },
 };
+
+/** The first run of pages from `pfn` on that an allocator may have: not reserved, and not in a hole. */
+function nextPresent({ segments }: RegionRange, pfn: number): PfnExtent | undefined {
+  const found = segments.find(({ endPfn, use }) => endPfn > pfn && use === 'present');
+  return found && { startPfn: Math.max(pfn, found.startPfn), endPfn: found.endPfn };
+}

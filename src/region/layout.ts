@@ -1,8 +1,8 @@
 /**
  * Where everything lies in a region: one layout on every backing.
  *
- *   superblock (4 KiB) | range table | session | process table | control words | range words | owner table | chunk words |
- *   padding to 2 MiB | descriptors
+ *   superblock (4 KiB) | range table | segment table | part table | session | process table | control words | range words |
+ *   owner table | chunk words | padding to 2 MiB | descriptors
  *
  * The descriptors of each range start at a multiple of 2 MiB (of 1 GiB on a device-dax device that maps nothing smaller), so
  * that huge pages and section borders meet. In memory, all before the descriptors is one SharedArrayBuffer and each range's
@@ -14,7 +14,11 @@ import { descriptorSizeBytes, hugePageSizeBytes, roundUp } from '../physical/geo
 export const lineSizeBytes = 64;
 export const superblockSizeBytes = 4096;
 /** One entry of the range table. */
-export const rangeEntrySizeBytes = 256;
+export const rangeEntrySizeBytes = 64;
+/** One entry of the segment table. */
+export const segmentEntrySizeBytes = 64;
+/** One entry of the part table: what is written into a part of a segment. */
+export const partEntrySizeBytes = 192;
 /** Alignment of every range's descriptors. */
 export const dataAlignmentBytes: number = hugePageSizeBytes;
 /** Threads that can work on one region at a time: one bit field of a chunk word holds the slot. */
@@ -70,9 +74,30 @@ export const rangeLine = {
 } as const;
 const rangeLines = 3;
 
+/** Entries of the tables behind the superblock. */
+export interface TableCounts {
+  readonly ranges: number;
+  readonly segments: number;
+  readonly parts: number;
+}
+
+/** Byte offsets of those tables, and of their end. */
+export interface TableLayout extends TableCounts {
+  readonly endBytes: number;
+}
+
+/** Where the tables lie. */
+export function tableLayout(counts: TableCounts): TableLayout {
+  const ranges = superblockSizeBytes;
+  const segments = ranges + counts.ranges * rangeEntrySizeBytes;
+  const parts = segments + counts.segments * segmentEntrySizeBytes;
+  return { ranges, segments, parts, endBytes: parts + counts.parts * partEntrySizeBytes };
+}
+
 /** Byte offsets of a region's parts. */
 export interface RegionLayout {
-  readonly rangeTable: number;
+  /** What the superblock and the tables take. */
+  readonly headerSizeBytes: number;
   readonly session: number;
   readonly processes: number;
   readonly control: number;
@@ -87,16 +112,30 @@ export interface RegionLayout {
   readonly totalSizeBytes: number;
 }
 
+/** What the layout depends on. */
+export interface SizedRange {
+  readonly pages: number;
+  readonly chunks: number;
+  readonly segments: readonly { readonly content: { readonly parts: readonly unknown[] } }[];
+}
+
+/** How much the tables hold. */
+export function tableCounts(ranges: readonly SizedRange[]): TableCounts {
+  let segments = 0;
+  let parts = 0;
+  for (const range of ranges) {
+    segments += range.segments.length;
+    for (const { content } of range.segments) parts += content.parts.length;
+  }
+  return { ranges: ranges.length, segments, parts };
+}
+
 /**
  * Computes the layout for ranges of so many pages and chunks.
  * @param alignmentBytes of every range's descriptors, a power of two.
  */
-export function regionLayout(
-  ranges: readonly { pages: number; chunks: number }[],
-  alignmentBytes: number = dataAlignmentBytes,
-): RegionLayout {
-  const rangeTable = superblockSizeBytes;
-  const session = rangeTable + ranges.length * rangeEntrySizeBytes;
+export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: number = dataAlignmentBytes): RegionLayout {
+  const session = tableLayout(tableCounts(ranges)).endBytes;
   const processes = session + sessionSizeBytes;
   const control = processes + processSlots * processSlotSizeBytes;
   const rangeWords = control + controlLines * lineSizeBytes;
@@ -111,7 +150,7 @@ export function regionLayout(
     return start;
   });
   return {
-    rangeTable,
+    headerSizeBytes: session,
     session,
     processes,
     control,

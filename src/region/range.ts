@@ -1,6 +1,6 @@
 /** A range with its memory, and its place among the chunk words of its region. */
-import { descriptorWords } from '../descriptor/layout.ts';
-import type { Pattern } from '../descriptor/pattern.ts';
+import { descriptorWords, patternWords } from '../descriptor/layout.ts';
+import { atPeriod, type Content, type ContentPart, type Pattern } from '../descriptor/pattern.ts';
 import {
   batchChunksOf,
   chunkEnd,
@@ -13,12 +13,30 @@ import {
   runChunksOf,
 } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import type { PlannedMemmap } from '../plan.ts';
+import type { PlannedMemmap, Segment } from '../plan.ts';
 import type { DataBuffer } from './backing.ts';
 import { type RegionLayout, rangeWord } from './layout.ts';
 
 /** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
 const windowDescriptors: number = 2 ** 24;
+
+/**
+ * Called with runs of descriptors: a window of the range's words, the word where the run begins in it, and its descriptors.
+ * What it returns is added up.
+ */
+export type RunVisit = (words: Uint32Array, at: number, count: number) => number;
+
+/**
+ * The same with what belongs there: a pattern, and the number of the run's first descriptor in the range, from which the
+ * pattern steps. The arguments of an init kernel.
+ */
+export type ContentVisit = (
+  words: Uint32Array,
+  at: number,
+  count: number,
+  pattern: Uint32Array,
+  index: number,
+) => number;
 
 /** A range with its memory and its place among the chunk words. */
 export class RegionRange implements RunGeometry {
@@ -39,8 +57,8 @@ export class RegionRange implements RunGeometry {
   readonly pgmap: number;
   /** Number of the range's chunk 0 among all chunks of the region. */
   readonly firstChunk: number;
-  /** What is written into the range. */
-  readonly pattern: Pattern;
+  /** What is written into the range. Sorted by pfn; together they are the range. */
+  readonly segments: readonly Segment[];
   /** All of the range's descriptors, 16 words each. */
   readonly words: Uint32Array<SharedArrayBuffer>;
   /** Indices of the range's words in the control buffer. */
@@ -48,6 +66,10 @@ export class RegionRange implements RunGeometry {
   readonly growCursor: number;
   readonly wantedRun: number;
   readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
+  /** Where each segment ends, counted from the start of the range. */
+  readonly #segmentEnds: readonly number[];
+  /** What {@link atPeriod} makes. */
+  readonly #scratch: Pattern = new Uint32Array(patternWords);
 
   /** @param pageSizeBytes of the memory behind `data`. */
   constructor(
@@ -73,7 +95,9 @@ export class RegionRange implements RunGeometry {
     this.kind = plan.kind;
     this.pgmap = plan.pgmap;
     this.firstChunk = firstChunk;
-    this.pattern = plan.pattern;
+    this.segments = plan.segments;
+    // `| 0`: see chunkGeometry
+    this.#segmentEnds = plan.segments.map(({ endPfn }) => (endPfn - plan.startPfn) | 0);
     this.drainCursor = rangeWord(layout, index, 'drainCursor');
     this.growCursor = rangeWord(layout, index, 'growCursor');
     this.wantedRun = rangeWord(layout, index, 'wantedRun');
@@ -87,22 +111,14 @@ export class RegionRange implements RunGeometry {
   /**
    * Calls `visit` for the descriptors numbered `[startIndex, endIndex)` in the range, window by window, and adds up what it
    * returns; with `untilNonZero` it stops at the first result that is not 0, as one does with errnos.
-   * @param visit gets a window, the word where the run begins in it, its descriptors, the pattern, and the number of its
-   * first descriptor in the range: the arguments of an init kernel.
    */
-  sumOver(
-    startIndex: number,
-    endIndex: number,
-    visit: (words: Uint32Array, at: number, count: number, pattern: Uint32Array, index: number) => number,
-    untilNonZero = false,
-  ): number {
+  sumOver(startIndex: number, endIndex: number, visit: RunVisit, untilNonZero = false): number {
     let sum = 0;
     let index = startIndex;
     while (index < endIndex) {
       const inWindow = index & (windowDescriptors - 1);
       const count = Math.min(endIndex - index, windowDescriptors - inWindow);
-      const window = this.#windows[(index - inWindow) / windowDescriptors] as Uint32Array;
-      sum += visit(window, Math.imul(inWindow, descriptorWords), count, this.pattern, index);
+      sum += visit(this.#windowOf(index), Math.imul(inWindow, descriptorWords), count);
       if (untilNonZero && sum !== 0) return sum;
       index += count;
     }
@@ -110,13 +126,92 @@ export class RegionRange implements RunGeometry {
   }
 
   /** The same for the chunks `[first, end)`, which may not be empty. */
-  sumOverChunks(
-    first: number,
-    end: number,
-    visit: Parameters<RegionRange['sumOver']>[2],
-    untilNonZero = false,
-  ): number {
+  sumOverChunks(first: number, end: number, visit: RunVisit, untilNonZero = false): number {
     return this.sumOver(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
+  }
+
+  /** As {@link sumOver}, in runs that have one pattern, which is told. */
+  sumOverContent(startIndex: number, endIndex: number, visit: ContentVisit, untilNonZero = false): number {
+    let sum = 0;
+    let index = startIndex;
+    for (let segment = this.#segmentOf(startIndex); index < endIndex; segment++) {
+      const end = Math.min(endIndex, this.#segmentEnds[segment] as number);
+      const { content } = this.segments[segment] as Segment;
+      if (content.periodPages === 1) {
+        const { pattern } = content.parts[0] as ContentPart;
+        sum += this.#sumOverPattern(index, end, visit, pattern, untilNonZero);
+      } else sum += this.#sumOverPeriods(segment, content, index, end, visit, untilNonZero);
+      if (untilNonZero && sum !== 0) return sum;
+      index = end;
+    }
+    return sum;
+  }
+
+  /** The same for the chunks `[first, end)`, which may not be empty. */
+  sumOverChunkContent(first: number, end: number, visit: ContentVisit, untilNonZero = false): number {
+    return this.sumOverContent(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
+  }
+
+  #windowOf(index: number): Uint32Array {
+    return this.#windows[(index - (index & (windowDescriptors - 1))) / windowDescriptors] as Uint32Array;
+  }
+
+  /** Number of the segment that holds a descriptor. */
+  #segmentOf(index: number): number {
+    let low = 0;
+    let high = this.#segmentEnds.length - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#segmentEnds[middle] as number) <= index) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #sumOverPattern(
+    startIndex: number,
+    endIndex: number,
+    visit: ContentVisit,
+    pattern: Uint32Array,
+    untilNonZero: boolean,
+  ): number {
+    let sum = 0;
+    let index = startIndex;
+    while (index < endIndex) {
+      const inWindow = index & (windowDescriptors - 1);
+      const count = Math.min(endIndex - index, windowDescriptors - inWindow);
+      sum += visit(this.#windowOf(index), Math.imul(inWindow, descriptorWords), count, pattern, index);
+      if (untilNonZero && sum !== 0) return sum;
+      index += count;
+    }
+    return sum;
+  }
+
+  /** Descriptors of a segment whose content has a period: part by part. */
+  #sumOverPeriods(
+    segment: number,
+    { periodPages, parts }: Content,
+    startIndex: number,
+    endIndex: number,
+    visit: ContentVisit,
+    untilNonZero: boolean,
+  ): number {
+    const segmentStart = segment === 0 ? 0 : (this.#segmentEnds[segment - 1] as number);
+    let sum = 0;
+    let index = startIndex;
+    while (index < endIndex) {
+      const period = Math.floor((index - segmentStart) / periodPages);
+      const periodStart = segmentStart + period * periodPages;
+      let part = parts.length - 1;
+      while (periodStart + (parts[part] as ContentPart).at > index) part--;
+      const partEnd = periodStart + (parts[part + 1]?.at ?? periodPages);
+      const end = Math.min(endIndex, partEnd);
+      const pattern = atPeriod((parts[part] as ContentPart).pattern, period, this.#scratch);
+      sum += this.#sumOverPattern(index, end, visit, pattern, untilNonZero);
+      if (untilNonZero && sum !== 0) return sum;
+      index = end;
+    }
+    return sum;
   }
 
   /** First pfn of a chunk of this range. */

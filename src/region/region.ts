@@ -26,7 +26,7 @@ import {
 import { type MappedFile, unmapFile } from './mapping.ts';
 import { Media } from './media.ts';
 import { FileProcesses, type Processes } from './processes.ts';
-import { RegionRange } from './range.ts';
+import { RegionRange, type RunVisit } from './range.ts';
 import { decodeSuperblock, encodeSuperblock, refuseHandle, type Superblock } from './superblock.ts';
 import { ProcessWaits } from './waits.ts';
 
@@ -87,7 +87,7 @@ export class Region {
   readonly persistence: Persistence | undefined;
   readonly #media: Media;
   /** The same as arguments of `sumOver`, made once. */
-  readonly #persisting: Record<'persist' | 'persistAll', Parameters<RegionRange['sumOver']>[2]> | undefined;
+  readonly #persisting: Record<'persist' | 'persistAll', RunVisit> | undefined;
 
   /**
    * @param superblock what stands in the control buffer; whoever has written it need not read it.

@@ -1,18 +1,31 @@
-/** The superblock and the range table: what an attaching thread or process learns about a region, and how it is checked. */
+/** The superblock and the tables behind it: what an attaching thread or process learns about a region, and how it is checked. */
 import { crc32 } from 'node:zlib';
 import { patternWords } from '../descriptor/layout.ts';
+import type { ContentPart } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkGeometry, pageblockPages, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import { type Plan, type PlannedMemmap, type PolicyName, rangesMax } from '../plan.ts';
-import { dataAlignmentBytes, ownerSlots, processSlots, rangeEntrySizeBytes, superblockSizeBytes } from './layout.ts';
+import type { PageUse } from '../physical/zones.ts';
+import { type Plan, type PlannedMemmap, type PolicyName, rangesMax, type Segment, segmentsMax } from '../plan.ts';
+import {
+  dataAlignmentBytes,
+  ownerSlots,
+  partEntrySizeBytes,
+  processSlots,
+  rangeEntrySizeBytes,
+  segmentEntrySizeBytes,
+  superblockSizeBytes,
+  type TableCounts,
+  tableCounts,
+  tableLayout,
+} from './layout.ts';
 
 /** "vmemmap" and a zero byte. */
 const magic: readonly number[] = [0x76, 0x6d, 0x65, 0x6d, 0x6d, 0x61, 0x70, 0x00];
 /** "vmemnew" and a zero byte: stands there instead while a file is being made, and after a crash that interrupted it. */
 export const unfinishedMagic: readonly number[] = [0x76, 0x6d, 0x65, 0x6d, 0x6e, 0x65, 0x77, 0x00];
 /** Changes whenever a region of before cannot be read any more. */
-export const layoutVersion = 2;
+export const layoutVersion = 3;
 
 /** Byte offsets in the superblock. */
 const at = {
@@ -25,9 +38,11 @@ const at = {
   policy: 40,
   profileId: 44,
   processSlots: 48,
+  segmentCount: 52,
   alignmentBytes: 56,
   /** Two words, stored as one of eight bytes: how often the region was opened with nobody in it, and their checksum. */
   epoch: 64,
+  partCount: 72,
 } as const;
 const uuidSizeBytes = 16;
 /** Where the epoch stands, and its size: the one part of a superblock that changes. */
@@ -41,16 +56,23 @@ const rangeAt = {
   nid: 24,
   zone: 28,
   kind: 32,
+  segmentCount: 36,
   pgmap: 40,
-  pattern: 64,
 } as const;
+
+/** Byte offsets in an entry of the segment table; those of the ranges stand one behind the other, in their order. */
+const segmentAt = { startPfn: 0, endPfn: 8, use: 16, partCount: 20, periodPages: 24 } as const;
+
+/** Byte offsets in an entry of the part table; those of the segments stand one behind the other, too. */
+const partAt = { at: 0, pattern: 64 } as const;
 
 /** 2 MiB, and 1 GiB for device-dax devices that map nothing smaller. */
 const alignments: readonly number[] = [dataAlignmentBytes, 2 ** 30];
 const kinds: readonly MemoryKind[] = ['ram', 'device'];
+const uses: readonly PageUse[] = ['present', 'reserved', 'unavailable', 'altmap'];
 const policies: readonly PolicyName[] = ['hotplug', 'boot'];
 
-/** What the superblock and the range table say. */
+/** What the superblock and the tables say. */
 export interface Superblock extends Plan {
   readonly policy: PolicyName;
   /** Sixteen random bytes, in hexadecimal: two handles of one region have the same. */
@@ -66,11 +88,6 @@ export type HeaderProblem = 'foreign' | 'unfinished' | 'version' | 'damaged';
 
 /** Makes the error for a problem; what it is called, and what to do, depends on where the bytes came from. */
 export type Refuse = (problem: HeaderProblem, what: string, received?: unknown) => VmemmapError;
-
-/** Bytes that hold the superblock and the range table. */
-function headerSizeBytes(rangeCount: number): number {
-  return superblockSizeBytes + rangeCount * rangeEntrySizeBytes;
-}
 
 /** CRC-32 of the header with its own bytes read as zero, and those of the epoch, which has a checksum of its own. */
 function checksum(header: Uint8Array): number {
@@ -101,29 +118,48 @@ export function encodeSuperblock(
   policy: PolicyName,
   alignmentBytes: number = dataAlignmentBytes,
 ): { header: Uint8Array<ArrayBuffer>; superblock: Superblock } {
-  const header = new Uint8Array(headerSizeBytes(plan.ranges.length));
+  const counts = tableCounts(plan.ranges);
+  const tables = tableLayout(counts);
+  const header = new Uint8Array(tables.endBytes);
   const view = new DataView(header.buffer);
   header.set(magic, at.magic);
   view.setUint32(at.layoutVersion, layoutVersion, true);
   const uuidBytes = randomBytes();
   const uuid = Buffer.from(uuidBytes).toString('hex');
   header.set(uuidBytes, at.uuid);
-  view.setUint32(at.rangeCount, plan.ranges.length, true);
+  view.setUint32(at.rangeCount, counts.ranges, true);
+  view.setUint32(at.segmentCount, counts.segments, true);
+  view.setUint32(at.partCount, counts.parts, true);
   view.setUint32(at.ownerSlots, ownerSlots, true);
   view.setUint32(at.policy, policies.indexOf(policy), true);
   view.setUint32(at.profileId, plan.profileId, true);
   view.setUint32(at.processSlots, processSlots, true);
   view.setFloat64(at.alignmentBytes, alignmentBytes, true);
   plan.ranges.forEach((range, index) => {
-    const entry = superblockSizeBytes + index * rangeEntrySizeBytes;
+    const entry = tables.ranges + index * rangeEntrySizeBytes;
     view.setFloat64(entry + rangeAt.startPfn, range.startPfn, true);
     view.setFloat64(entry + rangeAt.endPfn, range.endPfn, true);
     view.setFloat64(entry + rangeAt.chunkPages, range.chunkPages, true);
     view.setUint32(entry + rangeAt.nid, range.nid, true);
     view.setUint32(entry + rangeAt.zone, range.zone, true);
     view.setUint32(entry + rangeAt.kind, kinds.indexOf(range.kind), true);
+    view.setUint32(entry + rangeAt.segmentCount, range.segments.length, true);
     view.setFloat64(entry + rangeAt.pgmap, range.pgmap, true);
-    new Uint32Array(header.buffer, entry + rangeAt.pattern, patternWords).set(range.pattern);
+  });
+  const segments = plan.ranges.flatMap((range) => range.segments);
+  segments.forEach(({ startPfn, endPfn, use, content }, index) => {
+    const entry = tables.segments + index * segmentEntrySizeBytes;
+    view.setFloat64(entry + segmentAt.startPfn, startPfn, true);
+    view.setFloat64(entry + segmentAt.endPfn, endPfn, true);
+    view.setUint32(entry + segmentAt.use, uses.indexOf(use), true);
+    view.setUint32(entry + segmentAt.partCount, content.parts.length, true);
+    view.setFloat64(entry + segmentAt.periodPages, content.periodPages, true);
+  });
+  const parts = segments.flatMap(({ content }) => content.parts);
+  parts.forEach((part, index) => {
+    const entry = tables.parts + index * partEntrySizeBytes;
+    view.setFloat64(entry + partAt.at, part.at, true);
+    new Uint32Array(header.buffer, entry + partAt.pattern, patternWords).set(part.pattern);
   });
   view.setUint32(at.checksum, checksum(header), true);
   const epoch = 1;
@@ -156,12 +192,19 @@ export function headerSizeOf(superblock: Uint8Array, refuse: Refuse): number {
   if (version !== layoutVersion) {
     throw refuse('version', `it has region layout ${version}, this is ${layoutVersion}`, version);
   }
-  const rangeCount = view.getUint32(at.rangeCount, true);
-  if (rangeCount > rangesMax) throw refuse('damaged', 'its range count is impossible', rangeCount);
-  return headerSizeBytes(rangeCount);
+  const counts = countsIn(view);
+  if (counts.ranges > rangesMax || counts.segments > segmentsMax || counts.parts > segmentsMax) {
+    throw refuse('damaged', 'its range count is impossible', counts);
+  }
+  return tableLayout(counts).endBytes;
 }
 
-/** Reads and checks a superblock and the range table behind it. @throws what `refuse` makes of a problem */
+function countsIn(view: DataView): TableCounts {
+  const count = (name: 'rangeCount' | 'segmentCount' | 'partCount'): number => view.getUint32(at[name], true);
+  return { ranges: count('rangeCount'), segments: count('segmentCount'), parts: count('partCount') };
+}
+
+/** Reads and checks a superblock and the tables behind it. @throws what `refuse` makes of a problem */
 export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock {
   const sizeBytes = headerSizeOf(bytes, refuse);
   const damaged = (what: string, received?: unknown): VmemmapError => refuse('damaged', what, received);
@@ -180,11 +223,7 @@ export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock 
   if (policy === undefined) throw damaged('its policy is unknown', view.getUint32(at.policy, true));
   const alignmentBytes = view.getFloat64(at.alignmentBytes, true);
   if (!alignments.includes(alignmentBytes)) throw damaged('its alignment is impossible', alignmentBytes);
-  const ranges = Array.from({ length: view.getUint32(at.rangeCount, true) }, (_, index) => {
-    const range = readRange(view, index);
-    if (!range) throw damaged(`its range ${index} is impossible`);
-    return range;
-  });
+  const ranges = readRanges(view, damaged);
   for (let i = 1; i < ranges.length; i++) {
     if ((ranges[i] as PlannedMemmap).startPfn < (ranges[i - 1] as PlannedMemmap).endPfn) {
       throw damaged('its ranges overlap or are not sorted', i);
@@ -202,30 +241,89 @@ export function refuseHandle(_: HeaderProblem, what: string, received?: unknown)
   );
 }
 
+/** All ranges with their segments, each checked. */
+function readRanges(view: DataView<ArrayBuffer>, damaged: (what: string) => VmemmapError): PlannedMemmap[] {
+  const counts = countsIn(view);
+  const tables = tableLayout(counts);
+  let segment = 0;
+  let part = 0;
+  const segmentHere = (): Segment | undefined => {
+    if (segment >= counts.segments) return undefined;
+    const entry = tables.segments + segment++ * segmentEntrySizeBytes;
+    const partCount = view.getUint32(entry + segmentAt.partCount, true);
+    if (partCount > counts.parts - part) return undefined;
+    const parts = Array.from({ length: partCount }, () => readPart(view, tables.parts + part++ * partEntrySizeBytes));
+    return readSegment(view, entry, parts);
+  };
+  const ranges = Array.from({ length: counts.ranges }, (_, index) => {
+    const entry = tables.ranges + index * rangeEntrySizeBytes;
+    const segments: Segment[] = [];
+    for (let left = view.getUint32(entry + rangeAt.segmentCount, true); left > 0; left--) {
+      const next = segmentHere();
+      if (!next) throw damaged(`its range ${index} has an impossible segment`);
+      segments.push(next);
+    }
+    const range = readRange(view, entry, segments);
+    if (!range) throw damaged(`its range ${index} is impossible`);
+    return range;
+  });
+  if (segment !== counts.segments || part !== counts.parts) throw damaged('its segments belong to no range');
+  return ranges;
+}
+
+/** Counts that are exact, and not below `min`. */
+function areCounts(min: number, ...values: readonly number[]): boolean {
+  return values.every((value) => Number.isSafeInteger(value) && value >= min);
+}
+
+function readPart(view: DataView<ArrayBuffer>, entry: number): ContentPart {
+  return {
+    at: view.getFloat64(entry + partAt.at, true),
+    pattern: Uint32Array.from(new Uint32Array(view.buffer, entry + partAt.pattern, patternWords)),
+  };
+}
+
+/** An entry of the segment table; undefined when it is impossible. */
+function readSegment(view: DataView, entry: number, parts: readonly ContentPart[]): Segment | undefined {
+  const startPfn = view.getFloat64(entry + segmentAt.startPfn, true);
+  const endPfn = view.getFloat64(entry + segmentAt.endPfn, true);
+  const periodPages = view.getFloat64(entry + segmentAt.periodPages, true);
+  const use = uses[view.getUint32(entry + segmentAt.use, true)];
+  const isSound =
+    areCounts(0, startPfn, endPfn) &&
+    startPfn < endPfn &&
+    areCounts(1, periodPages) &&
+    periodPages <= rangePagesMax &&
+    (periodPages > 1 || parts.length === 1) &&
+    parts.every(({ at }, index) => areCounts(0, at) && at < periodPages && at > (parts[index - 1]?.at ?? -1)) &&
+    parts[0]?.at === 0;
+  return isSound && use !== undefined ? { startPfn, endPfn, use, content: { periodPages, parts } } : undefined;
+}
+
 /** An entry of the range table; undefined when it is impossible. */
-function readRange(view: DataView<ArrayBuffer>, index: number): PlannedMemmap | undefined {
-  const entry = superblockSizeBytes + index * rangeEntrySizeBytes;
+function readRange(view: DataView, entry: number, segments: readonly Segment[]): PlannedMemmap | undefined {
   const startPfn = view.getFloat64(entry + rangeAt.startPfn, true);
   const endPfn = view.getFloat64(entry + rangeAt.endPfn, true);
   const chunkPages = view.getFloat64(entry + rangeAt.chunkPages, true);
   const kind = kinds[view.getUint32(entry + rangeAt.kind, true)];
-  const sound =
-    [startPfn, endPfn, chunkPages].every((pfn) => Number.isSafeInteger(pfn)) &&
-    startPfn >= 0 &&
+  const isSound =
+    areCounts(0, startPfn, endPfn, chunkPages) &&
     startPfn < endPfn &&
     endPfn <= pfnLimit &&
     endPfn - startPfn <= rangePagesMax &&
     chunkPages > 0 &&
     chunkPages <= rangePagesMax &&
     chunkPages % pageblockPages === 0 &&
-    kind !== undefined;
-  if (!sound) return undefined;
+    segments[0]?.startPfn === startPfn &&
+    segments.at(-1)?.endPfn === endPfn &&
+    segments.every((segment, index) => index === 0 || segment.startPfn === segments[index - 1]?.endPfn);
+  if (!isSound || kind === undefined) return undefined;
   return {
     ...chunkGeometry({ startPfn, endPfn }, chunkPages),
     nid: view.getUint32(entry + rangeAt.nid, true),
     zone: view.getUint32(entry + rangeAt.zone, true),
     kind,
     pgmap: view.getFloat64(entry + rangeAt.pgmap, true),
-    pattern: Uint32Array.from(new Uint32Array(view.buffer, entry + rangeAt.pattern, patternWords)),
+    segments,
   };
 }

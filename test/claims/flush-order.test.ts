@@ -135,7 +135,7 @@ const published: Play = (stage) => {
   stage.as('publisher', () => {
     const { chunks, tag } = stage.claimant();
     chunks.claim(oldChunks, tag, oldChunks + 4);
-    newRange(stage).sumOverChunks(0, 4, stage.kernel().fill);
+    newRange(stage).sumOverChunkContent(0, 4, stage.kernel().fill);
     chunks.publish(oldChunks, tag, oldChunks + 4);
   });
 };

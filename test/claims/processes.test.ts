@@ -24,7 +24,7 @@ async function claiming(): Promise<FileUser> {
     say(chunks.claim(2, tag, 4));
     for (;;) {
       const chunk = Number(await told());
-      region.ranges[0].sumOverChunks(chunk, chunk + 1, kernel.fill);
+      region.ranges[0].sumOverChunkContent(chunk, chunk + 1, kernel.fill);
       chunks.publish(chunk, tag);
       say('published');
     }`);

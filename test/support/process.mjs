@@ -152,7 +152,7 @@ const deeds = {
   publish(first, end) {
     for (let number = first; number < end; number++) {
       const [range, chunk] = placeOf(number);
-      range.sumOverChunks(chunk, chunk + 1, jsKernel.fill);
+      range.sumOverChunkContent(chunk, chunk + 1, jsKernel.fill);
     }
     chunks.publish(first, mine().tag, end);
   },
