@@ -35,7 +35,7 @@ export type ChunkPages = number | '1/1024';
 /** When chunks are initialized: see src/policy. A region remembers it for whoever attaches. */
 export type PolicyName = 'boot' | 'hotplug';
 
-/** Everything that the region needs to know; the region's superblock and range table are made from it. */
+/** Everything that the region needs to know; the region's superblock and tables are made from it. */
 export interface Plan {
   readonly ranges: readonly PlannedMemmap[];
   /** Id of the kernel profile, or 0 for a table of the user's records. */

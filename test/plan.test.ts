@@ -6,21 +6,20 @@ import { simulate } from '../dist/src/physical/simulate.js';
 import type { Topology } from '../dist/src/physical/topology.js';
 import { type ChunkPages, makePlan, type Plan } from '../dist/src/plan.js';
 import { referenceLanes } from './support/reference.js';
-import { machine, ram } from './support/regions.js';
+import { machine, patternOf, ram } from './support/regions.js';
 
 const profile = 'linux-6.1';
 const TiB = 2 ** 28;
 
-/** Ranges of a plan without their patterns. */
-/** Ranges without what is computed from the rest. */
+/** Ranges without their segments, and without what is computed from the rest. */
 function shapes({ ranges }: Plan): unknown[] {
-  return ranges.map(({ pattern: _pattern, pages: _pages, leadPages: _leadPages, ...shape }) => shape);
+  return ranges.map(({ segments: _segments, pages: _pages, leadPages: _leadPages, ...shape }) => shape);
 }
 
 /** First descriptor of each range as the pattern has it: flags and lane 1. */
 function firstLanes({ ranges }: Plan): string[] {
-  return ranges.map(({ pattern }) => {
-    const [flags = 0n, second = 0n] = referenceLanes(pattern, 0);
+  return ranges.map((range) => {
+    const [flags = 0n, second = 0n] = referenceLanes(patternOf(range), 0);
     return `${flags.toString(16).padStart(16, '0')} ${second.toString(16)}`;
   });
 }
@@ -59,13 +58,13 @@ describe('the plan of a machine', () => {
   });
 
   it('counts the self-pointers of each range from its own start', () => {
-    const [first, second] = plan.ranges;
-    expect([...(first?.pattern ?? [])].slice(2)).toEqual([...(second?.pattern ?? [])].slice(2));
+    const [first = [], second = []] = plan.ranges.map((range) => [...patternOf(range)]);
+    expect(first.slice(2)).toEqual(second.slice(2));
   });
 
   it('takes the pattern of the profile that is asked for', () => {
     const wanted = pagePattern(profiles[profile], { startPfn: 1, endPfn: 160, nid: 7, zone: 2, kind: 'ram' });
-    expect(makePlan(machine(ram(1, 159, 7)), { profile }).ranges.map(({ pattern }) => pattern)).toEqual([wanted]);
+    expect(makePlan(machine(ram(1, 159, 7)), { profile }).ranges.map(patternOf)).toEqual([wanted]);
   });
 });
 
@@ -111,12 +110,15 @@ describe('the plan of a table', () => {
   it('has no profile, and the records of the user', () => {
     const plan = makePlan(machine(ram(0, 100)), { profile, table: { template } });
     expect(plan.profileId).toBe(0);
-    expect([...new Uint8Array(plan.ranges[0]?.pattern.buffer ?? [])]).toEqual([...template, ...new Uint8Array(64)]);
+    expect(plan.ranges.flatMap((range) => [...new Uint8Array(patternOf(range).buffer)])).toEqual([
+      ...template,
+      ...new Uint8Array(64),
+    ]);
   });
 
   it('goes on counting slots where it is cut at 1 TiB', () => {
     const plan = makePlan(machine(ram(0, TiB + 5)), { profile, table: { template, indexWord: 3 } });
-    expect(plan.ranges.map(({ pattern }) => [pattern[3], pattern[16 + 3]])).toEqual([
+    expect(plan.ranges.map(patternOf).map((pattern) => [pattern[3], pattern[16 + 3]])).toEqual([
       [0, 1],
       [TiB, 1],
     ]);

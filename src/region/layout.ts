@@ -96,8 +96,6 @@ export function tableLayout(counts: TableCounts): TableLayout {
 
 /** Byte offsets of a region's parts. */
 export interface RegionLayout {
-  /** What the superblock and the tables take. */
-  readonly headerSizeBytes: number;
   readonly session: number;
   readonly processes: number;
   readonly control: number;
@@ -150,7 +148,6 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
     return start;
   });
   return {
-    headerSizeBytes: session,
     session,
     processes,
     control,

@@ -15,7 +15,16 @@ import {
   runChunksOf,
 } from '../../dist/src/physical/geometry.js';
 import type { Region } from '../../dist/src/region/region.js';
-import { countingKernel, deadThread, firstRange, ram, scripted, smallRegion, upTo } from '../support/regions.js';
+import {
+  countingKernel,
+  deadThread,
+  firstRange,
+  patternOf,
+  ram,
+  scripted,
+  smallRegion,
+  upTo,
+} from '../support/regions.js';
 
 /** A region of so many pageblocks in chunks of one: 64 chunks are a run. */
 function blocks(count: number, ...more: [count: number, nid: number][]) {
@@ -257,7 +266,7 @@ describe('a helper', () => {
       kernel: {
         ...jsKernel,
         fill(_words, _at, _count, pattern) {
-          if (pattern !== range.pattern) return 0;
+          if (pattern !== patternOf(range)) return 0;
           by.helper++;
           ms += helpMs;
           homeGetsOn();

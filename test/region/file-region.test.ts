@@ -45,6 +45,8 @@ const isRoot = process.geteuid?.() === 0;
 const MiB = 2 ** 20;
 /** Two MiB before the descriptors of eight chunks, and as much for them. */
 const wholeBytes = 4 * MiB;
+/** Superblock, and the tables of a range with one segment of one part. */
+const headerBytes = layoutOf().session;
 /** The lock byte of whoever opens a file. */
 const setupByte = 0;
 
@@ -95,9 +97,9 @@ async function expectNotRebuilt(path: string, code: string): Promise<void> {
 /** Changes the header of a file and seals it again with the right checksum. */
 function forge(path: string, change: (view: DataView) => void): void {
   const bytes = readFileSync(path);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 4096 + 256);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, headerBytes);
   change(view);
-  const sealed = Buffer.from(bytes.subarray(0, 4096 + 256));
+  const sealed = Buffer.from(bytes.subarray(0, headerBytes));
   sealed.fill(0, 12, 16);
   sealed.fill(0, 64, 72);
   view.setUint32(12, crc32(sealed), true);
@@ -158,7 +160,7 @@ describe.skipIf(skipReason !== undefined).each(folders)(named('a file in %s'), (
     const fd = own.open(path, 'r+');
     const { controlSizeBytes } = layoutOf();
     const codes = new Map<string, number>();
-    for (let offset = 0; offset < 4096 + 256; offset++) {
+    for (let offset = 0; offset < headerBytes; offset++) {
       flip(fd, offset, 1 << (offset % 8));
       const [bytes, stats] = [bytesAt(fd, 0, controlSizeBytes), fstatSync(fd, { bigint: true })];
       const { code } = await rejectionOf(Memmap.open({ ...small(), file: path }));
@@ -168,7 +170,7 @@ describe.skipIf(skipReason !== undefined).each(folders)(named('a file in %s'), (
       flip(fd, offset, 1 << (offset % 8));
     }
     // eight bytes of magic number, four of the version; all others are covered by a checksum
-    expect(Object.fromEntries(codes)).toEqual({ FILE_FOREIGN: 8, FILE_VERSION: 4, FILE_DAMAGED: 4096 + 256 - 12 });
+    expect(Object.fromEntries(codes)).toEqual({ FILE_FOREIGN: 8, FILE_VERSION: 4, FILE_DAMAGED: headerBytes - 12 });
     expect(traceOf(path)['sha256']).toBe(whole['sha256']);
     expect(await resumedIn(path)).toEqual({ chunksKept: 1, chunksRedone: 7 });
   });
@@ -288,7 +290,7 @@ describe.skipIf(skipReason !== undefined)(named('a file that was damaged'), () =
   it.each([
     ['by its last byte', wholeBytes - 1],
     ['to half', wholeBytes / 2],
-    ['behind its header', 4096 + 256],
+    ['behind its header', headerBytes],
     ['to its superblock', 4096],
     ['in its superblock', 100],
     ['to its magic number', 8],
@@ -309,10 +311,10 @@ describe.skipIf(skipReason !== undefined)(named('a file that was damaged'), () =
 
   it('of another version is refused and left alone, and may be rebuilt', async () => {
     const path = await made();
-    forge(path, (view) => view.setUint32(8, 3, true));
+    forge(path, (view) => view.setUint32(8, 4, true));
     await expectRefused(path, 'FILE_VERSION');
     const { message } = await rejectionOf(inspectFile(path));
-    expect(message).toBe(`${path}: it has region layout 3, this is 2; use that version, or start over with --rebuild`);
+    expect(message).toBe(`${path}: it has region layout 4, this is 3; use that version, or start over with --rebuild`);
     expect(await resumedIn(path, { rebuild: true })).toEqual({ chunksKept: 0, chunksRedone: 0 });
   });
 

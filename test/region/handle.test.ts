@@ -53,9 +53,7 @@ describe('a handle', () => {
       { startPfn: 1, endPfn: 160, nid: 0, firstChunk: 0, chunks: 1 },
       { startPfn: 4096, endPfn: 8192, nid: 1, firstChunk: 1, chunks: 8 },
     ]);
-    expect(attached.ranges.map(({ pattern }) => [...pattern])).toEqual(
-      region.ranges.map(({ pattern }) => [...pattern]),
-    );
+    expect(attached.ranges.map(({ segments }) => segments)).toEqual(region.ranges.map(({ segments }) => segments));
   });
 
   it('may have buffers that are larger than needed, and fits when they are exactly as large', () => {

@@ -9,13 +9,15 @@ import {
   rangeLine,
   rangeWord,
   regionLayout,
+  type SizedRange,
+  tableCounts,
 } from '../../dist/src/region/layout.js';
 
 const MiB = 2 ** 20;
 
-interface Size {
-  readonly pages: number;
-  readonly chunks: number;
+/** A range of so many pages, whose segments have so many parts each. */
+function sized(pages: number, chunks = 1, parts: readonly number[] = [1]): SizedRange {
+  return { pages, chunks, segments: parts.map((count) => ({ content: { parts: Array.from({ length: count }) } })) };
 }
 
 /** Byte offsets of every word that several threads write, chunk words aside: those are packed on purpose. */
@@ -28,31 +30,36 @@ function contendedBytes(layout: RegionLayout, ranges: number): number[] {
 }
 
 const anySizes = fc.array(
-  fc.record<Size>({ pages: fc.integer({ min: 1, max: 2 ** 28 }), chunks: fc.integer({ min: 1, max: 524_288 }) }),
+  fc
+    .tuple(
+      fc.integer({ min: 1, max: 2 ** 28 }),
+      fc.integer({ min: 1, max: 524_288 }),
+      fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
+    )
+    .map(([pages, chunks, parts]) => sized(pages, chunks, parts)),
   { maxLength: 40 },
 );
 
 describe('the layout of a region', () => {
   it('of one range of one page puts each part behind the one before', () => {
-    expect(regionLayout([{ pages: 1, chunks: 1 }])).toEqual({
-      rangeTable: 4096,
-      session: 4352,
-      processes: 4416,
-      control: 12_608,
-      rangeWords: 13_120,
-      owners: 13_312,
-      chunkWords: 144_384,
-      controlSizeBytes: 144_448,
+    expect(regionLayout([sized(1)])).toEqual({
+      session: 4416,
+      processes: 4480,
+      control: 12_672,
+      rangeWords: 13_184,
+      owners: 13_376,
+      chunkWords: 144_448,
+      controlSizeBytes: 144_512,
       data: [2 * MiB],
       totalSizeBytes: 4 * MiB,
     });
   });
 
   it.each([
-    [16, 144_448],
-    [17, 144_512],
+    [16, 144_512],
+    [17, 144_576],
   ])('rounds the chunk words up to whole lines (%i chunks end at byte %i)', (chunks, controlSizeBytes) => {
-    expect(regionLayout([{ pages: 1, chunks }]).controlSizeBytes).toBe(controlSizeBytes);
+    expect(regionLayout([sized(1, chunks)]).controlSizeBytes).toBe(controlSizeBytes);
   });
 
   it.each([
@@ -62,16 +69,13 @@ describe('the layout of a region', () => {
   ])(
     'gives a section of descriptors 2 MiB, and what begins the next one 2 MiB more (%i pages: next at %i MiB)',
     (pages, next) => {
-      const sizes = [
-        { pages, chunks: 1 },
-        { pages: 1, chunks: 1 },
-      ];
+      const sizes = [sized(pages), sized(1)];
       expect(regionLayout(sizes).data).toEqual([2 * MiB, next * MiB]);
     },
   );
 
   it('is exact for eight ranges of 1 TiB', () => {
-    const sizes = Array.from({ length: 8 }, () => ({ pages: 2 ** 28, chunks: 1024 }));
+    const sizes = Array.from({ length: 8 }, () => sized(2 ** 28, 1024));
     const { data, totalSizeBytes } = regionLayout(sizes);
     expect(data).toEqual(sizes.map((_, range) => 2 * MiB + range * 2 ** 34));
     expect(totalSizeBytes).toBe(2 * MiB + 2 ** 37);
@@ -87,22 +91,11 @@ describe('the layout of a region', () => {
   ])(
     'on a device that maps nothing below 1 GiB puts each range at a whole one (%i pages: next at %i GiB)',
     (pages, next) => {
-      const { data, totalSizeBytes, ...control } = regionLayout(
-        [
-          { pages, chunks: 1 },
-          { pages: 1, chunks: 1 },
-        ],
-        GiB,
-      );
+      const { data, totalSizeBytes, ...control } = regionLayout([sized(pages), sized(1)], GiB);
       expect(data).toEqual([GiB, next * GiB]);
       expect(totalSizeBytes).toBe((next + 1) * GiB);
       // and all before the descriptors is where it is on any other backing
-      expect(
-        regionLayout([
-          { pages, chunks: 1 },
-          { pages: 1, chunks: 1 },
-        ]),
-      ).toMatchObject(control);
+      expect(regionLayout([sized(pages), sized(1)])).toMatchObject(control);
     },
   );
 
@@ -111,8 +104,8 @@ describe('the layout of a region', () => {
   prop.prop([anySizes, anyAlignment])('keeps its parts in order and apart, whatever the ranges', (sizes, alignment) => {
     const { data, totalSizeBytes, ...layout } = regionLayout(sizes, alignment);
     const chunks = sizes.reduce((sum, size) => sum + size.chunks, 0);
-    expect(layout.rangeTable).toBe(4096);
-    expect(layout.session).toBe(layout.rangeTable + sizes.length * 256);
+    const tables = tableCounts(sizes);
+    expect(layout.session).toBe(4096 + (tables.ranges + tables.segments) * 64 + tables.parts * 192);
     expect(layout.processes).toBe(layout.session + 64);
     expect(layout.control).toBe(layout.processes + 128 * 64);
     expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 4 * 64);

@@ -1,10 +1,11 @@
-/** Superblock and range table: what is written is read again, and what is damaged or made up is refused. */
+/** Superblock and tables: what is written is read again, and what is damaged or made up is refused. */
 import { crc32 } from 'node:zlib';
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
+import { type Content, plainContent } from '../../dist/src/descriptor/pattern.js';
 import { VmemmapError } from '../../dist/src/errors.js';
-import { chunkGeometry } from '../../dist/src/physical/geometry.js';
-import { makePlan, type Plan, type PlannedMemmap } from '../../dist/src/plan.js';
+import { chunkGeometry, type PfnExtent } from '../../dist/src/physical/geometry.js';
+import { makePlan, type Plan, type PlannedMemmap, type Segment } from '../../dist/src/plan.js';
 import {
   decodeSuperblock,
   encodeSuperblock,
@@ -20,14 +21,23 @@ import {
 import { refusalOf } from '../physical/errors.js';
 import { machine, ram } from '../support/regions.js';
 
-const headerBytes = (ranges: number): number => 4096 + ranges * 256;
+function headerBytes({ ranges }: Plan): number {
+  const segments = ranges.flatMap((range) => range.segments);
+  const parts = segments.flatMap(({ content }) => content.parts);
+  return 4096 + ranges.length * 64 + segments.length * 64 + parts.length * 192;
+}
 /** Where the range table begins, and where its fields lie in an entry. */
-const entry = { table: 4096, startPfn: 0, endPfn: 8, chunkPages: 16, kind: 32 };
+const entry = { table: 4096, startPfn: 0, endPfn: 8, chunkPages: 16, kind: 32, segmentCount: 36 };
+/** The same of the segment table of two ranges, and of the part table behind two segments. */
+const segmentEntry = { table: 4096 + 128, startPfn: 0, endPfn: 8, use: 16, partCount: 20, periodPages: 24 };
+const partEntry = { table: 4096 + 256, at: 0 };
 /** Byte offsets of fields of the superblock. */
 const at = {
   version: 8,
   checksum: 12,
   rangeCount: 32,
+  segmentCount: 52,
+  partCount: 72,
   ownerSlots: 36,
   policy: 40,
   processSlots: 48,
@@ -37,7 +47,7 @@ const at = {
 
 /** Header of a plan in a buffer with a page to spare. */
 function written(plan: Plan, policy: 'boot' | 'hotplug' = 'hotplug'): Uint8Array<SharedArrayBuffer> {
-  const bytes = new Uint8Array(new SharedArrayBuffer(headerBytes(plan.ranges.length) + 4096));
+  const bytes = new Uint8Array(new SharedArrayBuffer(headerBytes(plan) + 4096));
   bytes.set(encodeSuperblock(plan, policy).header);
   return bytes;
 }
@@ -54,7 +64,7 @@ function forged(change: (view: DataView) => void): Uint8Array<SharedArrayBuffer>
   const bytes = written(twoRanges);
   const view = new DataView(bytes.buffer);
   change(view);
-  const sealed = bytes.slice(0, headerBytes(2));
+  const sealed = bytes.slice(0, headerBytes(twoRanges));
   // its own bytes read as zero, and those of the epoch, which has a checksum of its own
   sealed.fill(0, at.checksum, at.checksum + 4);
   sealed.fill(0, at.epoch, at.epoch + 8);
@@ -80,6 +90,7 @@ function problemOf(bytes: Uint8Array): HeaderProblem {
   return found;
 }
 
+const impossibleSegment = 'its range 0 has an impossible segment';
 const cannotBeUsed = "the handle's control buffer cannot be used";
 const useAnother = 'use a handle that memmap.handle() made with this version';
 
@@ -92,18 +103,49 @@ const anyRange = fc.record({
   zone: fc.integer({ min: 0, max: 4 }),
   kind: fc.constantFrom('ram' as const, 'device' as const),
   pgmap: fc.maxSafeNat(),
-  pattern: fc.array(u32, { minLength: 32, maxLength: 32 }).map((words) => Uint32Array.from(words)),
 });
+const anyPattern = fc.array(u32, { minLength: 32, maxLength: 32 }).map((words) => Uint32Array.from(words));
+const anyContent: fc.Arbitrary<Content> = fc.oneof(
+  anyPattern.map(plainContent),
+  fc
+    .tuple(fc.array(anyPattern, { minLength: 1, maxLength: 5 }), fc.integer({ min: 0, max: 2 ** 28 - 5 }))
+    .map(([patterns, more]) => ({
+      periodPages: patterns.length + 1 + more,
+      parts: patterns.map((pattern, at) => ({ at, pattern })),
+    })),
+);
+const anySegment = fc.record({
+  share: fc.integer({ min: 1, max: 2 ** 28 }),
+  use: fc.constantFrom('present' as const, 'reserved' as const, 'unavailable' as const, 'altmap' as const),
+  content: anyContent,
+});
+const anySegments = fc.array(anySegment, { minLength: 1, maxLength: 4 });
+
+/** Segments of the shares that tile an extent as far as its pages go. */
+function tile(
+  extent: PfnExtent,
+  specs: readonly (Omit<Segment, 'startPfn' | 'endPfn'> & { share: number })[],
+): Segment[] {
+  const segments: Segment[] = [];
+  let { startPfn } = extent;
+  for (const [index, { share, ...rest }] of specs.entries()) {
+    const endPfn = index === specs.length - 1 ? extent.endPfn : Math.min(startPfn + share, extent.endPfn);
+    if (startPfn < endPfn) segments.push({ startPfn, endPfn, ...rest });
+    startPfn = endPfn;
+  }
+  return segments;
+}
 /** Plans of up to eight ranges, sorted, with holes or without. */
 const anyPlan = fc
-  .record({ specs: fc.array(anyRange, { maxLength: 8 }), profileId: u32 })
+  .record({ specs: fc.array(fc.tuple(anyRange, anySegments), { maxLength: 8 }), profileId: u32 })
   .map(({ specs, profileId }) => {
     const ranges: PlannedMemmap[] = [];
     let next = 0;
-    for (const { gap, pages, chunkPages, ...rest } of specs) {
+    for (const [{ gap, pages, chunkPages, ...rest }, segments] of specs) {
       const startPfn = next + gap;
       next = startPfn + pages;
-      ranges.push({ ...chunkGeometry({ startPfn, endPfn: next }, chunkPages), ...rest });
+      const extent = { startPfn, endPfn: next };
+      ranges.push({ ...chunkGeometry(extent, chunkPages), ...rest, segments: tile(extent, segments) });
     }
     return { ranges, profileId };
   });
@@ -122,7 +164,7 @@ describe('a superblock', () => {
     'is told to its writer as a reader would be told',
     (plan, policy, alignmentBytes) => {
       const { header, superblock } = encodeSuperblock(plan, policy, alignmentBytes);
-      expect(header.byteLength).toBe(headerBytes(plan.ranges.length));
+      expect(header.byteLength).toBe(headerBytes(plan));
       expect(superblock).toEqual(read(header));
       expect(superblock.alignmentBytes).toBe(alignmentBytes);
     },
@@ -134,23 +176,23 @@ describe('a superblock', () => {
     expect(read(first).uuid).not.toBe(read(second).uuid);
   });
 
-  it('begins with "vmemmap" and a zero byte, then the version 2', () => {
+  it('begins with "vmemmap" and a zero byte, then the version 3', () => {
     const bytes = written(twoRanges);
-    expect(Buffer.from(bytes.slice(0, 12)).toString('latin1')).toBe('vmemmap\0\u0002\0\0\0');
+    expect(Buffer.from(bytes.slice(0, 12)).toString('latin1')).toBe('vmemmap\0\u0003\0\0\0');
     expect(hasMagic(bytes)).toBe(true);
     bytes[6] = 0x50;
     expect(hasMagic(bytes)).toBe(false);
   });
 
   it('tells by its first page how long the header is', () => {
-    expect(headerSizeOf(written(twoRanges).subarray(0, 4096), refuseHandle)).toBe(headerBytes(2));
-    expect(headerSizeOf(written({ ranges: [], profileId: 1 }).subarray(0, 4096), refuseHandle)).toBe(headerBytes(0));
+    expect(headerSizeOf(written(twoRanges).subarray(0, 4096), refuseHandle)).toBe(headerBytes(twoRanges));
+    expect(headerSizeOf(written({ ranges: [], profileId: 1 }).subarray(0, 4096), refuseHandle)).toBe(4096);
   });
 
-  it('is refused when any byte of it or of the range table is changed', () => {
+  it('is refused when any byte of it or of the tables is changed', () => {
     const bytes = written(twoRanges);
     const codes = new Set<string>();
-    for (let byte = 0; byte < headerBytes(2); byte++) {
+    for (let byte = 0; byte < headerBytes(twoRanges); byte++) {
       for (const mask of [0x01, 0x80, 0xff]) {
         bytes[byte] = (bytes[byte] ?? 0) ^ mask;
         codes.add(refused(bytes).code);
@@ -161,9 +203,9 @@ describe('a superblock', () => {
     expect(read(bytes).ranges).toEqual(twoRanges.ranges);
   });
 
-  it('does not mind a change behind the range table: those are the words that threads write', () => {
+  it('does not mind a change behind the tables: those are the words that threads write', () => {
     const bytes = written(twoRanges);
-    bytes[headerBytes(2)] = 1;
+    bytes[headerBytes(twoRanges)] = 1;
     expect(read(bytes).ranges).toEqual(twoRanges.ranges);
   });
 });
@@ -229,17 +271,19 @@ describe('a superblock of somebody else', () => {
   });
 
   it('that is cut behind the superblock is refused', () => {
-    const cut = written(twoRanges).slice(0, headerBytes(2) - 1);
+    const cut = written(twoRanges).slice(0, headerBytes(twoRanges) - 1);
     expect(refused(cut).message).toMatch(/: its range count is impossible;/);
     expect(problemOf(cut)).toBe('damaged');
   });
 
   it.each([
-    ['it has region layout 3, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 3, true)],
-    ['it has region layout 1, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 1, true)],
-    ['it has region layout 0, this is 2', 'version', (view: DataView) => view.setUint32(at.version, 0, true)],
+    ['it has region layout 4, this is 3', 'version', (view: DataView) => view.setUint32(at.version, 4, true)],
+    ['it has region layout 2, this is 3', 'version', (view: DataView) => view.setUint32(at.version, 2, true)],
+    ['it has region layout 0, this is 3', 'version', (view: DataView) => view.setUint32(at.version, 0, true)],
     ['it is no vmemmap region', 'foreign', (view: DataView) => view.setUint8(0, 0x56)],
     ['its range count is impossible', 'damaged', (view: DataView) => view.setUint32(at.rangeCount, 2 ** 32 - 1, true)],
+    ['its range count is impossible', 'damaged', (view: DataView) => view.setUint32(at.segmentCount, 262_145, true)],
+    ['its range count is impossible', 'damaged', (view: DataView) => view.setUint32(at.partCount, 262_145, true)],
     ['its owner table has another size', 'damaged', (view: DataView) => view.setUint32(at.ownerSlots, 1023, true)],
     ['its process table has another size', 'damaged', (view: DataView) => view.setUint32(at.processSlots, 127, true)],
     ['its policy is unknown', 'damaged', (view: DataView) => view.setUint32(at.policy, 2, true)],
@@ -276,8 +320,62 @@ describe('a superblock of somebody else', () => {
     );
   });
 
+  it.each<[string, string, (view: DataView) => void]>([
+    ['begins before the range', 'its range 0 is impossible', (view) => view.setFloat64(segmentEntry.table, 0, true)],
+    ['begins behind its start', 'its range 0 is impossible', (view) => view.setFloat64(segmentEntry.table, 2, true)],
+    [
+      'ends before the range',
+      'its range 0 is impossible',
+      (view) => view.setFloat64(segmentEntry.table + 8, 159, true),
+    ],
+    [
+      'ends behind the range',
+      'its range 0 is impossible',
+      (view) => view.setFloat64(segmentEntry.table + 8, 161, true),
+    ],
+    ['has no pages', impossibleSegment, (view) => view.setFloat64(segmentEntry.table + 8, 1, true)],
+    ['is of no known use', impossibleSegment, (view) => view.setUint32(segmentEntry.table + segmentEntry.use, 4, true)],
+    ['has no parts', impossibleSegment, (view) => view.setUint32(segmentEntry.table + segmentEntry.partCount, 0, true)],
+    [
+      'has more parts than there are',
+      impossibleSegment,
+      (view) => view.setUint32(segmentEntry.table + segmentEntry.partCount, 2 ** 32 - 1, true),
+    ],
+    [
+      'has two parts and a period of one page',
+      impossibleSegment,
+      (view) => view.setUint32(segmentEntry.table + segmentEntry.partCount, 2, true),
+    ],
+    [
+      'repeats after no pages',
+      impossibleSegment,
+      (view) => view.setFloat64(segmentEntry.table + segmentEntry.periodPages, 0, true),
+    ],
+    [
+      'repeats after more pages than a range has',
+      impossibleSegment,
+      (view) => view.setFloat64(segmentEntry.table + segmentEntry.periodPages, 2 ** 28 + 1, true),
+    ],
+    ['begins with a part that is not at 0', impossibleSegment, (view) => view.setFloat64(partEntry.table, 1, true)],
+    ['has a part at no page', impossibleSegment, (view) => view.setFloat64(partEntry.table, Number.NaN, true)],
+  ])('is refused when a segment %s', (_, what, change) => {
+    expect(refused(forged(change)).message).toBe(`${cannotBeUsed}: ${what}; ${useAnother}`);
+  });
+
+  it('is refused when a range has no segment, or more than there are, or fewer', () => {
+    const segmentsOfFirst = (count: number) => (view: DataView) =>
+      view.setUint32(entry.table + entry.segmentCount, count, true);
+    expect(refused(forged(segmentsOfFirst(0))).message).toMatch(/: its range 0 is impossible;/);
+    expect(refused(forged(segmentsOfFirst(3))).message).toMatch(/: its range 0 has an impossible segment;/);
+    const secondHasNone = (view: DataView): void => view.setUint32(entry.table + 64 + entry.segmentCount, 0, true);
+    expect(refused(forged(secondHasNone)).message).toMatch(/: its range 1 is impossible;/);
+  });
+
   it('is refused when ranges overlap by one page, and not when they touch', () => {
-    const endOfFirst = (pfn: number) => (view: DataView) => view.setFloat64(entry.table + endPfn, pfn, true);
+    const endOfFirst = (pfn: number) => (view: DataView) => {
+      view.setFloat64(entry.table + endPfn, pfn, true);
+      view.setFloat64(segmentEntry.table + segmentEntry.endPfn, pfn, true);
+    };
     expect(refused(forged(endOfFirst(4097))).message).toMatch(/: its ranges overlap or are not sorted;/);
     expect(read(forged(endOfFirst(4096))).ranges[0]?.endPfn).toBe(4096);
   });

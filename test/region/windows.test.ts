@@ -6,7 +6,7 @@ import { makePlan } from '../../dist/src/plan.js';
 import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 import { lanesIn, referenceLanes } from '../support/reference.js';
-import { firstRange, machine, ram } from '../support/regions.js';
+import { firstRange, machine, patternOf, ram } from '../support/regions.js';
 
 const window = 2 ** 24;
 const start = 3;
@@ -21,12 +21,18 @@ const range = firstRange(region);
 /** What a visitor is told for descriptors `[from, to)`, counted from the start of the range. */
 function visitsOf(from: number, to: number): unknown[] {
   const visits: unknown[] = [];
-  range.sumOver(from, to, (words, at, count, pattern, index) => {
-    expect(pattern).toBe(range.pattern);
+  const plain: unknown[] = [];
+  range.sumOver(from, to, (words, at, count) => {
+    plain.push({ byteOffset: words.byteOffset - range.words.byteOffset, length: words.length, at, count });
+    return 0;
+  });
+  range.sumOverContent(from, to, (words, at, count, pattern, index) => {
+    expect(pattern).toBe(patternOf(range));
     const byteOffset = words.byteOffset - range.words.byteOffset;
     visits.push({ byteOffset, length: words.length, at, count, index });
     return 0;
   });
+  expect(visits).toMatchObject(plain);
   return visits;
 }
 
@@ -72,11 +78,14 @@ describe('sumOver', () => {
     const fail = (_words: Uint32Array, _at: number, count: number): number => counts.push(count) * 5;
     expect(range.sumOver(window - 3, window + 5, fail, true)).toBe(5);
     expect(counts).toEqual([3]);
+    counts.length = 0;
+    expect(range.sumOverContent(window - 3, window + 5, fail, true)).toBe(5);
+    expect(counts).toEqual([3]);
   });
 
   it('lets the kernel write across the border as if there were none', () => {
-    range.sumOver(window - 2, window + 2, jsKernel.fill);
-    const wanted = [-2, -1, 0, 1].flatMap((i) => referenceLanes(range.pattern, window + i));
+    range.sumOverContent(window - 2, window + 2, jsKernel.fill);
+    const wanted = [-2, -1, 0, 1].flatMap((i) => referenceLanes(patternOf(range), window + i));
     expect(lanesIn(range.words, (window - 2) * 16, 4)).toEqual(wanted);
     expect(range.words[(window - 2) * 16 - 1]).toBe(0);
     expect(range.words[(window + 2) * 16]).toBe(0);
@@ -100,7 +109,7 @@ describe('a range of 1 TiB', () => {
     const last = 2 ** 28 - 1;
     expect(whole.words.length).toBe(2 ** 32);
     expect(whole.offsetOf(last)).toBe(2 ** 34 - 64);
-    whole.sumOver(last, last + 1, jsKernel.fill);
+    whole.sumOverContent(last, last + 1, jsKernel.fill);
     const lane = (at: number): number | undefined => whole.words[last * 16 + at];
     expect([lane(2), lane(3), lane(13)]).toEqual([0xffff_ffc8, 3, 1]);
   });

@@ -15,7 +15,7 @@ let written = 0;
 const kernel = {
   ...jsKernel,
   fill(words, at, count, pattern, index) {
-    const range = region.ranges.find((candidate) => candidate.pattern === pattern);
+    const range = region.ranges.find(({ segments }) => segments[0].content.parts[0].pattern === pattern);
     const chunkOf = (page) => Math.floor((range.startPfn + page - range.basePfn) / range.chunkPages);
     const before = written;
     for (let chunk = chunkOf(index); chunk <= chunkOf(index + count - 1); chunk++) {

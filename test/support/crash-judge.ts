@@ -18,7 +18,7 @@ import {
   regionOver,
   type Stage,
 } from './media.js';
-import { countingKernel } from './regions.js';
+import { countingKernel, patternOf } from './regions.js';
 
 /** Where the words of a chunk's descriptors lie: `[start, end)` in a part. */
 interface Extent {
@@ -119,9 +119,9 @@ export class Targets {
     this.firstWord = region.layout.chunkWords / 4;
     this.right = [
       new Uint32Array(),
-      ...region.ranges.map(({ pages, pattern }) => {
-        const words = new Uint32Array(pages * descriptorWords);
-        jsKernel.fill(words, 0, pages, pattern, 0);
+      ...region.ranges.map((range) => {
+        const words = new Uint32Array(range.pages * descriptorWords);
+        jsKernel.fill(words, 0, range.pages, patternOf(range), 0);
         return words;
       }),
     ];

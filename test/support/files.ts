@@ -24,7 +24,7 @@ export function small(chunks = 8): OpenOptions & { topology: object } {
 
 /** Where everything lies in the file of such a machine. */
 export function layoutOf(chunks = 8): ReturnType<typeof regionLayout> {
-  return regionLayout([{ pages: chunks * 512, chunks }]);
+  return regionLayout([{ pages: chunks * 512, chunks, segments: [{ content: { parts: [undefined] } }] }]);
 }
 
 /** Where the first descriptor of such a machine lies in its file. */

@@ -2,8 +2,9 @@
 import { ChunkMap } from '../../dist/src/claims/chunk-map.js';
 import { Claimant, type ClaimantOptions } from '../../dist/src/claims/claimant.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
+import type { Pattern } from '../../dist/src/descriptor/pattern.js';
 import type { MemoryExtent, Topology } from '../../dist/src/physical/topology.js';
-import { makePlan, type PolicyName } from '../../dist/src/plan.js';
+import { makePlan, type PlannedMemmap, type PolicyName } from '../../dist/src/plan.js';
 import { chooseBacking } from '../../dist/src/region/backing.js';
 import { Region } from '../../dist/src/region/region.js';
 import type { ThreadIdentity } from '../../dist/src/region/threads.js';
@@ -31,6 +32,14 @@ export function smallRegion(memory: MemoryExtent[], policy: PolicyName = 'hotplu
   );
 }
 
+/** The pattern of a range that has only one. */
+export function patternOf({ segments }: Pick<PlannedMemmap, 'segments'>): Pattern {
+  const [segment, ...others] = segments;
+  const [part, ...otherParts] = segment?.content.parts ?? [];
+  if (!part || others.length + otherParts.length > 0) throw new Error('the range has not one pattern');
+  return part.pattern;
+}
+
 /** Numbers of the chunks that so many descriptors meet, from number `index` of the range on. */
 export function chunksMet(range: Region['ranges'][number], index: number, count: number): number[] {
   const leadPages = range.startPfn - range.basePfn;
@@ -48,7 +57,7 @@ export function countingKernel(
   return {
     ...jsKernel,
     fill(words, at, count, pattern, index) {
-      const range = region.ranges.find((candidate) => candidate.pattern === pattern);
+      const range = region.ranges.find((candidate) => patternOf(candidate) === pattern);
       if (!range) throw new Error('a pattern that no range has');
       for (const chunk of chunksMet(range, index, count)) {
         Atomics.add(counts, chunk, 1);
