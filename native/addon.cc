@@ -187,6 +187,16 @@ napi_value UnmapHugePages(napi_env env, napi_callback_info info) {
   return MapPages(env, info, "unmapHugePages", unmap_huge_pages);
 }
 
+// (view, periodBytes, blockBytes)
+napi_value MapSharedTails(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "mapSharedTails");
+  const Bytes view = arguments.bytes(0, "view");
+  const std::uint64_t period_bytes = arguments.power_of_two(1, "periodBytes", kPageSizeBytesMax);
+  const std::uint64_t block_bytes = arguments.power_of_two(2, "blockBytes", kPageSizeBytesMax);
+  if (arguments.rejected()) return nullptr;
+  return to_js(env, map_shared_tails(view.start, view.size_bytes, period_bytes, block_bytes));
+}
+
 napi_value PreferNode(napi_env env, napi_callback_info info) {
   constexpr std::uint64_t nid_max = (1u << 10) - 1;  // NODES_SHIFT is 10 at most
   Arguments arguments(env, info, "preferNode");
@@ -350,6 +360,7 @@ napi_value Initialize(napi_env env, napi_value exports) {
       method("discard", Discard),
       method("mapHugePages", MapHugePages),
       method("unmapHugePages", UnmapHugePages),
+      method("mapSharedTails", MapSharedTails),
       method("preferNode", PreferNode),
       method("mapFile", MapFile),
       method("allocateFile", AllocateFile),

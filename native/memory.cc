@@ -79,6 +79,45 @@ int unmap_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t p
   return map_over(start, size_bytes, page_size_bytes, MAP_NORESERVE);
 }
 
+namespace {
+
+// Maps the periods of `fd` as the header says.
+int map_periods(std::byte* start, std::uint64_t size_bytes, std::uint64_t period_bytes, std::uint64_t block_bytes,
+                int fd) noexcept {
+  const std::uint64_t own_bytes = 2 * block_bytes;
+  if (ftruncate(fd, static_cast<off_t>(size_bytes / period_bytes * own_bytes)) != 0) return errno;
+  const auto map = [fd](std::byte* at, std::uint64_t length, std::uint64_t offset) {
+    void* mapped = mmap(at, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(offset));
+    return mapped != MAP_FAILED;
+  };
+  for (std::uint64_t period = 0; period < size_bytes / period_bytes; period++) {
+    std::byte* const first = start + period * period_bytes;
+    const std::uint64_t own = period * own_bytes;
+    if (!map(first, own_bytes, own)) return errno;
+    for (std::uint64_t at = own_bytes; at < period_bytes; at += block_bytes) {
+      if (!map(first + at, block_bytes, own + block_bytes)) return errno;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int map_shared_tails(std::byte* start, std::uint64_t size_bytes, std::uint64_t period_bytes,
+                     std::uint64_t block_bytes) noexcept {
+  const auto page_size_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const bool fits = bytes_to_boundary(start, page_size_bytes) == 0 && block_bytes % page_size_bytes == 0 &&
+                    size_bytes % period_bytes == 0 && period_bytes >= 2 * block_bytes;
+  if (!fits) return EINVAL;
+  const int fd = memfd_create("vmemmap", MFD_CLOEXEC);
+  if (fd < 0) return errno;
+  const int error = map_periods(start, size_bytes, period_bytes, block_bytes, fd);
+  // the mappings hold the file
+  close(fd);
+  if (error != 0) unmap_huge_pages(start, size_bytes, page_size_bytes);
+  return error;
+}
+
 int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) noexcept {
   constexpr std::size_t word_bits = sizeof(unsigned long) * CHAR_BIT;
   std::vector<unsigned long> mask(nid / word_bits + 1);

@@ -46,6 +46,15 @@ int map_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t pag
 // Maps ordinary memory there again; the huge pages go back to the pool. Returns 0 or the errno of mmap.
 int unmap_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept;
 
+// Maps memory over `[start, start + size_bytes)`, whole periods of `period_bytes`, in which each period has two blocks
+// of memory of its own: what is behind the first two is the second one again and again, so that what is stored into one
+// of them stands in all. Powers of two, `block_bytes` at least a page and at most half a period. It reads as zeros;
+// what was there is gone. Takes period_bytes / block_bytes - 1 mappings for each period, of which a process has
+// vm.max_map_count. Returns 0 or the errno of memfd_create, ftruncate or mmap: ENOMEM for want of mappings; then
+// ordinary memory is there.
+int map_shared_tails(std::byte* start, std::uint64_t size_bytes, std::uint64_t period_bytes,
+                     std::uint64_t block_bytes) noexcept;
+
 // Lets the whole pages inside come from node `nid` of this machine, as long as that has any: those that are touched
 // from now on, and, moved, those that were touched before. Returns 0 or the errno of mbind.
 int prefer_node(std::byte* start, std::uint64_t size_bytes, std::uint32_t nid) noexcept;

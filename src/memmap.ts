@@ -37,7 +37,7 @@ import { readAllowedCpus } from './physical/detect.ts';
 import type { PfnExtent } from './physical/geometry.ts';
 import { readNodes } from './physical/sysfs.ts';
 import type { Topology } from './physical/topology.ts';
-import { makePlan, type PolicyName } from './plan.ts';
+import { makePlan, type PolicyName, sharablePages } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
 import { type BackingReport, chooseBacking } from './region/backing.ts';
@@ -46,8 +46,9 @@ import { type FileRequest, openFileRegion } from './region/file-region.ts';
 import { hostNodes } from './region/host-nodes.ts';
 import { refuseTooLarge } from './region/memory-limit.ts';
 import type { RegionRange } from './region/range.ts';
-import { Region, type RegionHandle } from './region/region.ts';
+import { Region, type RegionHandle, storedBytes } from './region/region.ts';
 import { effectiveBacking, type Residency, readResidency } from './region/residency.ts';
+import { nothingToShare } from './region/shared-tails.ts';
 
 /** What `memmap.handle()` returns; clone it to any thread with postMessage or as workerData. */
 export type MemmapHandle = RegionHandle;
@@ -123,10 +124,11 @@ export class Memmap implements AsyncDisposable {
     const { topology, policy, threadsPerNode, signal, backing } = settings;
     const plan = makePlan(topology, settings);
     if (typeof backing === 'object') return Memmap.#beginInFile({ ...backing, plan, policy }, topology, settings);
-    const choice = chooseBacking(backing);
-    const pages = plan.ranges.reduce((sum, range) => sum + range.pages, 0);
+    const { sharesTails } = settings;
+    if (sharesTails && plan.ranges.every((range) => sharablePages(range) === undefined)) throw nothingToShare();
+    const choice = chooseBacking(backing, sharesTails);
     // reserved pages do not count as available: whether there are enough is asked when they are mapped
-    if (threadsPerNode !== 0 && choice.effective !== 'hugetlb') refuseTooLarge(pages);
+    if (threadsPerNode !== 0 && choice.effective !== 'hugetlb') refuseTooLarge(storedBytes(plan, choice));
     const region = Region.create(plan, policy, choice, hostNodes(topology));
     return Memmap.#begin(region, threadsOf(topology, region.ranges, threadsPerNode), signal);
   }

@@ -52,6 +52,13 @@ export interface Addon extends Omit<InitKernel, 'storePath' | 'fill'> {
   mapHugePages(view: Uint32Array, pageSizeBytes: number): number;
   /** Maps ordinary memory over the same view again, which gives reserved huge pages back; it reads as zeros from then on. */
   unmapHugePages(view: Uint32Array, pageSizeBytes: number): number;
+  /**
+   * Maps memory over the view, whole periods, so that in each what is behind its first two blocks is the second block again and
+   * again; see memory.h. The view must be whole pages of a buffer of at least 64 MiB that nobody else has seen yet;
+   * {@link unmapHugePages} with the size of ordinary pages maps memory there again. ENOMEM: too many mappings
+   * (vm.max_map_count); then ordinary memory is there.
+   */
+  mapSharedTails(view: Uint32Array, periodBytes: number, blockBytes: number): number;
   /** mbind(MPOL_PREFERRED) of the view's whole pages to a node of this machine. */
   preferNode(view: Uint32Array, nid: number): number;
   /** Maps the pages that the view meets at once, as if each had been written to (MADV_POPULATE_WRITE, Linux 5.14). */

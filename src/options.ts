@@ -37,6 +37,12 @@ export interface OpenOptions {
   durability?: Durability;
   /** With `file`: starts over, and loses what the file holds. */
   rebuild?: boolean;
+  /**
+   * Stores the tail descriptors of compound pages (device-dax in units of 2 MiB or 1 GiB, its memmap in RAM) once, as Linux does:
+   * the same memory is mapped for all of them, and what is stored into one stands in the others. With the backings `huge` and
+   * `shared`; refused where nothing can be shared. Default false.
+   */
+  shareTails?: boolean;
   /** When chunks are initialized. Default `hotplug`. */
   policy?: PolicyName;
   /**
@@ -73,6 +79,7 @@ export interface Settings {
   readonly threadsPerNode: number | undefined;
   readonly chunkPages: ChunkPages | undefined;
   readonly profile: ProfileName;
+  readonly sharesTails: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -115,6 +122,7 @@ const known: ReadonlySet<string> = new Set([
   'file',
   'durability',
   'rebuild',
+  'shareTails',
   'policy',
   'threadsPerNode',
   'chunkPages',
@@ -135,6 +143,7 @@ export function checkOptions(options: OpenOptions): Settings {
     threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode),
     chunkPages: options.chunkPages === '1/1024' ? '1/1024' : wholeNumber('chunkPages', options.chunkPages),
     profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
+    sharesTails: checkShareTails(options),
     signal,
     // last: it may have to read the machine
     topology: checkTopology(options),
@@ -189,6 +198,14 @@ export function checkBacking(
   if (kind !== 'file' && kind !== 'devdax') throw new TypeError('file goes with the backings file and devdax');
   if (durability !== undefined) oneOf('durability', durability, durabilities);
   return { path: file, kind, durability, rebuild };
+}
+
+function checkShareTails({ shareTails = false, backing = defaults.backing, file }: OpenOptions): boolean {
+  if (typeof shareTails !== 'boolean') throw new TypeError('shareTails must be true or false');
+  if (shareTails && (file !== undefined || (backing !== 'huge' && backing !== 'shared'))) {
+    throw new TypeError('shareTails goes with the backings huge and shared');
+  }
+  return shareTails;
 }
 
 function isDevice(path: string): boolean {

@@ -1,7 +1,14 @@
 /** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
 import { type Content, pagePattern, plainContent, sameContent, tablePattern } from './descriptor/pattern.ts';
 import { type ProfileName, profiles } from './descriptor/profiles.ts';
-import { type ChunkGeometry, chunkGeometry, defaultChunkPages, type PfnExtent } from './physical/geometry.ts';
+import {
+  type ChunkGeometry,
+  chunkGeometry,
+  chunksPerRange,
+  defaultChunkPages,
+  type PfnExtent,
+  roundUp,
+} from './physical/geometry.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
 import { type PageUse, type PlannedRange, type PlannedSegment, planRanges } from './physical/zones.ts';
 
@@ -53,16 +60,18 @@ export interface PlanOptions {
   /** Default: {@link defaultChunkPages}. */
   readonly chunkPages?: ChunkPages | undefined;
   readonly table?: TableRecords | undefined;
+  /** Whether tails of compound pages are to be stored once, which takes chunks of whole ones. */
+  readonly sharesTails?: boolean | undefined;
 }
 
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
-  const { table, chunkPages = defaultChunkPages } = options;
+  const { table } = options;
   const profile = profiles[options.profile];
   const contentOf = (range: PlannedRange, _: PlannedSegment): Content =>
     plainContent(table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range));
   const ranges = planRanges(topology).map((range) => ({
-    ...chunkGeometry(range, chunkPages === '1/1024' ? undefined : chunkPages),
+    ...chunkGeometry(range, pagesPerChunk(range, options)),
     nid: range.nid,
     zone: range.zone,
     kind: range.kind,
@@ -76,6 +85,32 @@ export function makePlan(topology: Topology, options: PlanOptions): Plan {
     );
   }
   return { ranges, profileId: table ? 0 : profile.id };
+}
+
+/**
+ * Pages of the compound pages of a range whose tails can be stored once: it holds nothing else, all of them whole, and no chunk
+ * ends inside one. Undefined for other ranges.
+ */
+export function sharablePages({ segments, startPfn, pages, chunkPages, leadPages }: PlannedMemmap): number | undefined {
+  const periodPages = segments[0]?.content.periodPages ?? 1;
+  const isSharable =
+    periodPages > 1 &&
+    segments.length === 1 &&
+    leadPages === 0 &&
+    [startPfn, pages, chunkPages].every((count) => count % periodPages === 0);
+  return isSharable ? periodPages : undefined;
+}
+
+/** Pages in a chunk of a range; undefined for 1/1024 of it. */
+function pagesPerChunk(
+  range: PlannedRange,
+  { chunkPages = defaultChunkPages, sharesTails }: PlanOptions,
+): number | undefined {
+  const compoundPages = sharesTails ? (range.compoundPages ?? 1) : 1;
+  if (chunkPages !== '1/1024') return roundUp(chunkPages, compoundPages);
+  return compoundPages === 1
+    ? undefined
+    : roundUp(Math.ceil((range.endPfn - range.startPfn) / chunksPerRange), compoundPages);
 }
 
 /** In what two plans differ first, as a person would say it; undefined when they do not. */

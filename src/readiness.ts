@@ -196,7 +196,7 @@ export class Readiness {
   async #initializeHere(limit: AbortSignal): Promise<void> {
     const { region } = this.#claimant;
     // the pages of a file need not all be in memory
-    if (!region.handle.file) refuseTooLarge(region.pages);
+    if (!region.handle.file) refuseTooLarge(region.storedBytes);
     let turnEndsMs = performance.now() + turnMsMax;
     for (const range of region.ranges) {
       for (let chunk = 0; chunk < range.chunks; chunk++) {

@@ -1,6 +1,6 @@
 /** How a run of the main job went: the object that `--json` prints. Its keys are a contract that scripts rely on. */
 import type { MemoryKind, TopologySource } from '../physical/topology.ts';
-import type { ZoneName } from '../physical/zones.ts';
+import type { PageUse, ZoneName } from '../physical/zones.ts';
 import type { BackingReport } from '../region/backing.ts';
 
 /** A range as reports and scripts see it. */
@@ -11,6 +11,8 @@ export interface RangeReport {
   readonly startPfn: number;
   readonly endPfn: number;
   readonly pages: number;
+  /** How many pages are of which use; those of uses that do not occur are 0. */
+  readonly uses: Readonly<Record<PageUse, number>>;
   readonly chunkPages: number;
   readonly chunks: number;
 }

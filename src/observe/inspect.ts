@@ -4,7 +4,7 @@ import { PageView } from '../descriptor/page-view.ts';
 import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkOf, descriptorSizeBytes } from '../physical/geometry.ts';
-import { type ZoneName, zoneNames } from '../physical/zones.ts';
+import { type PageUse, type ZoneName, zoneNames } from '../physical/zones.ts';
 import type { PolicyName } from '../plan.ts';
 import { errnoName } from '../region/backing.ts';
 import { readFileRegion } from '../region/file-region.ts';
@@ -53,7 +53,9 @@ export interface DescriptorNote {
 /** A range as reports show it. */
 export function rangeReport(range: RegionRange): RangeReport {
   const { nid, zone, kind, startPfn, endPfn, pages, chunkPages, chunks } = range;
-  return { nid, zone: zoneNames[zone] as ZoneName, kind, startPfn, endPfn, pages, chunkPages, chunks };
+  const uses: Record<PageUse, number> = { present: 0, reserved: 0, unavailable: 0, altmap: 0 };
+  for (const segment of range.segments) uses[segment.use] += segment.endPfn - segment.startPfn;
+  return { nid, zone: zoneNames[zone] as ZoneName, kind, startPfn, endPfn, pages, uses, chunkPages, chunks };
 }
 
 /** Opens a file for reading, and closes it when `look` has looked. */

@@ -51,8 +51,17 @@ function table(head: readonly string[], rows: readonly (readonly string[])[], ri
   );
 }
 
+/** Pages of a range that nobody can have, such as `3 reserved, 96 unavailable`; empty when there are none. */
+function otherUses({ uses }: RangeReport): string {
+  return Object.entries(uses)
+    .filter(([use, pages]) => use !== 'present' && pages > 0)
+    .map(([use, pages]) => `${grouped(pages)} ${use}`)
+    .join(', ');
+}
+
 /** The ranges by node and zone. */
 function rangeLines(ranges: readonly RangeReport[]): string[] {
+  const hasOthers = ranges.some((range) => otherUses(range) !== '');
   const head = [
     'node',
     'zone',
@@ -64,6 +73,7 @@ function rangeLines(ranges: readonly RangeReport[]): string[] {
     'descriptors',
     'chunks',
     'pages/chunk',
+    ...(hasOthers ? ['of these'] : []),
   ];
   const rows = ranges.map((range) => [
     String(range.nid),
@@ -76,6 +86,7 @@ function rangeLines(ranges: readonly RangeReport[]): string[] {
     formatBytes(range.pages * descriptorSizeBytes),
     grouped(range.chunks),
     grouped(range.chunkPages),
+    ...(hasOthers ? [otherUses(range)] : []),
   ]);
   return table(head, rows, [0, 3, 4, 5, 6, 7, 8, 9]);
 }
@@ -106,6 +117,17 @@ function faultLines({ faults }: InitReport): string[] {
 
 function isFile({ effective }: InitReport['backing']): boolean {
   return effective === 'file' || effective === 'devdax';
+}
+
+/** What sharing the tails of compound pages saves. */
+function sharedTailsLines({ backing: { sharedTails }, pages }: InitReport): string[] {
+  if (!sharedTails) return [];
+  const { storedBytes, mappings } = sharedTails;
+  const saved = (1 - storedBytes / (pages * descriptorSizeBytes)) * 100;
+  return [
+    `  tails of compound pages are stored once: ${formatBytes(storedBytes)} of memory, ${saved.toFixed(1)} % less, in ` +
+      `${grouped(mappings)} mappings`,
+  ];
 }
 
 /** Where a memmap in a file stands, and how long it lasts. */
@@ -192,6 +214,7 @@ export function formatReport(report: InitReport): string {
     ...milestoneLines(report),
     `  ${isFile(backing) ? 'in a file' : 'first touch'}, ${report.threads} threads, store path ${report.storePath}, ${formatBytes(backing.pageSize)} pages, ` +
       `backing ${backing.effective}${asked}`,
+    ...sharedTailsLines(report),
     ...fileLines(report),
     ...(report.workerFailures > 0 ? [`  ${report.workerFailures} worker threads died; others did their work`] : []),
     ...faultLines(report),

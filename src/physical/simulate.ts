@@ -2,7 +2,7 @@
 import { VmemmapError } from '../errors.ts';
 import { pointAt } from './caret.ts';
 import { pageSizeBytes, pfnLimit } from './geometry.ts';
-import type { MemoryExtent, MemoryKind, Topology, TopologyNode } from './topology.ts';
+import type { MemoryExtent, Topology, TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
 
 /** Digits and point of a size at most: 4 PiB in KiB needs 13 digits, and a hostile SPEC should not cost a long division. */
@@ -22,21 +22,29 @@ const unitBytes: Readonly<Record<string, bigint>> = {
   pib: 2n ** 50n,
 };
 
-const kinds: Readonly<Record<string, MemoryKind>> = { ram: 'ram', pmem: 'device' };
+/** What memory of a kind is beside its place, in lower case; `devdax` and `devdax1g` come in compound pages of 2 MiB and 1 GiB. */
+const kinds: Readonly<Record<string, Pick<MemoryExtent, 'kind' | 'mode' | 'compoundPages'>>> = {
+  ram: { kind: 'ram' },
+  pmem: { kind: 'device' },
+  devdax: { kind: 'device', mode: 'devdax', compoundPages: 512 },
+  devdax1g: { kind: 'device', mode: 'devdax', compoundPages: 262_144 },
+};
+
+const kindText = '"ram", "pmem", "devdax" or "devdax1g"';
 
 /** One item of a SPEC, and where it begins for what must be said about it later. */
 interface Item {
   readonly column: number;
   readonly count: number;
   readonly pages: number;
-  readonly kind: MemoryKind;
+  readonly memory: (typeof kinds)[string];
 }
 
 function refuse(spec: string, column: number, problem: string): never {
   throw new VmemmapError(
     'SPEC_SYNTAX',
     `the machine to simulate, column ${column + 1}: ${problem}\n${pointAt(spec, column)}\n` +
-      'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem], one node each)',
+      'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g], one node each)',
     { received: spec },
   );
 }
@@ -93,15 +101,15 @@ function readItem(reader: SpecReader): Item {
   reader.expect(/x/iy, '"x" between the number of nodes and their size');
   const pages = sizePages(reader);
   if (reader.maybe(/:/y) === undefined) {
-    reader.expect(/(?=,|$)/y, `":ram", ":pmem", ${itemEnd}`);
-    return { column, count, pages, kind: 'ram' };
+    reader.expect(/(?=,|$)/y, `":ram", ":pmem", ":devdax", ":devdax1g", ${itemEnd}`);
+    return { column, count, pages, memory: { kind: 'ram' } };
   }
   const kindColumn = reader.column;
-  const word = reader.expect(/[a-z]+/iy, '"ram" or "pmem"').toLowerCase();
-  const kind = Object.hasOwn(kinds, word) ? kinds[word] : undefined;
-  if (kind === undefined) refuse(reader.spec, kindColumn, 'expected "ram" or "pmem"');
+  const word = reader.expect(/[a-z][a-z\d]*/iy, kindText).toLowerCase();
+  const memory = Object.hasOwn(kinds, word) ? kinds[word] : undefined;
+  if (memory === undefined) refuse(reader.spec, kindColumn, `expected ${kindText}`);
   reader.expect(/(?=,|$)/y, itemEnd);
-  return { column, count, pages, kind };
+  return { column, count, pages, memory };
 }
 
 function readSpec(spec: string): Item[] {
@@ -126,7 +134,7 @@ function cpuShare(machineCpus: readonly number[], nid: number, nodeCount: number
 /**
  * The machine that SPEC describes. Its nodes lie one behind the other from address 0 without holes, so it has exactly the
  * pages that were asked for, and it has zones as a real one.
- * @param spec comma-separated `COUNTxSIZE[:ram|:pmem]`: COUNT nodes of SIZE each. SIZE is a decimal number with KiB, MiB, GiB,
+ * @param spec comma-separated `COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g]`: COUNT nodes of SIZE each. SIZE is a decimal number with KiB, MiB, GiB,
  * TiB or PiB (or K, M, G, T, P), in any case, and comes out at whole pages. At most 1024 nodes and 4 PiB in all.
  * @param machineCpus CPUs of the real machine, which are shared out over the simulated nodes.
  * @throws VmemmapError SPEC_SYNTAX with a caret under the place.
@@ -136,14 +144,22 @@ export function simulate(spec: string, machineCpus: readonly number[]): Topology
   const memory: MemoryExtent[] = [];
   let startPfn = 0;
   let pgmaps = 0;
-  for (const { column, count, pages, kind } of items) {
+  for (const { column, count, pages, memory: kind } of items) {
+    const { compoundPages = 1 } = kind;
+    if (startPfn % compoundPages !== 0 || pages % compoundPages !== 0) {
+      refuse(
+        spec,
+        column,
+        `expected nodes that begin and end at a multiple of ${(compoundPages * pageSizeBytes) / 2 ** 20} MiB`,
+      );
+    }
     if (memory.length + count > nodesMax) refuse(spec, column, `expected at most ${nodesMax} nodes in all`);
     if (startPfn + count * pages > pfnLimit) {
       refuse(spec, column, 'expected at most 4 PiB in all: addresses end at 2^52');
     }
     for (let index = 0; index < count; index++) {
-      const extent = { nid: memory.length, kind, startPfn, endPfn: startPfn + pages };
-      memory.push(kind === 'device' ? { ...extent, pgmap: ++pgmaps } : extent);
+      const extent = { nid: memory.length, ...kind, startPfn, endPfn: startPfn + pages };
+      memory.push(kind.kind === 'device' ? { ...extent, pgmap: ++pgmaps } : extent);
       startPfn += pages;
     }
   }

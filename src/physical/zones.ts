@@ -1,6 +1,6 @@
 /** Cuts memory into ranges: by zone, as Linux numbers them, and then at 1 TiB. */
 import { cut, intersect, type PfnExtent, pfnLimit, pfnOfByte } from './geometry.ts';
-import type { MemoryExtent, MemoryKind, Topology } from './topology.ts';
+import type { DeviceMode, MemoryExtent, MemoryKind, Topology } from './topology.ts';
 
 /** Zone names in the order of their numbers, spelled as in /proc/zoneinfo (`enum zone_type` with all zones of x86-64). */
 export const zoneNames = ['DMA', 'DMA32', 'Normal', 'Movable', 'Device'] as const;
@@ -35,6 +35,9 @@ export interface PlannedRange extends PfnExtent {
   readonly kind: MemoryKind;
   /** For device memory: which dev_pagemap it belongs to, 1 or more. */
   readonly pgmap?: number;
+  /** As of the memory's extent: see {@link MemoryExtent}. */
+  readonly mode?: DeviceMode;
+  readonly compoundPages?: number;
 }
 
 /** What /proc/zoneinfo tells about one zone of one node. */

@@ -8,6 +8,7 @@ import type { Durability } from './durability.ts';
 import type { FileKind } from './file.ts';
 import { chooseHugetlb, type HugetlbPool, isHugetlbLimited, refuseHugetlb } from './hugetlb.ts';
 import { lineSizeBytes } from './layout.ts';
+import { blocksFor, mappingsOf, storedBytesOf, type TailNeed } from './shared-tails.ts';
 
 /**
  * `shared`: plain shared memory. `huge`: the same memory, the kernel advised to use transparent huge pages. `hugetlb`: huge
@@ -45,10 +46,22 @@ export interface BackingReport {
   readonly durabilityRequested?: Durability;
   /** Positive errno of binding a range's memory to its node, which then comes from where it is touched first. */
   readonly nodeErrno?: number;
+  /** Absent unless tails are shared. */
+  readonly sharedTails?: SharedTails;
+}
+
+/** Where tails of compound pages are stored once. */
+export interface SharedTails {
+  /** Bytes of memory that all descriptors take. */
+  readonly storedBytes: number;
+  /** Mappings of this process that sharing takes. */
+  readonly mappings: number;
 }
 
 /** What a request will be answered with, decided before anything is allocated. */
 export interface BackingChoice {
+  /** Whether tails of compound pages are to be stored once; see shared-tails.ts. */
+  readonly sharesTails?: boolean;
   readonly requested: MemoryBackingName;
   readonly effective: MemoryBackingName;
   /** Why they differ. */
@@ -59,11 +72,12 @@ export interface BackingChoice {
 export interface DataBuffer {
   readonly buffer: SharedArrayBuffer;
   readonly byteOffset: number;
+  /** Where tails are shared: bytes of a block, of which each compound page has two; see shared-tails.ts. */
+  readonly tailBlockBytes?: number;
 }
 
 /** What the descriptors of one range need. */
-export interface DataNeed {
-  readonly sizeBytes: number;
+export interface DataNeed extends TailNeed {
   /** Node of this machine that their memory should come from; undefined: wherever it is touched first. */
   readonly hostNid?: number | undefined;
 }
@@ -89,10 +103,18 @@ function hugePageObstacle(): string | undefined {
   return undefined;
 }
 
-/** Decides what a request will be answered with: `huge` falls back to `shared` and says why, `hugetlb` does not. */
-export function chooseBacking(requested: MemoryBackingName): BackingChoice {
+/**
+ * Decides what a request will be answered with: `huge` falls back to `shared` and says why, `hugetlb` does not.
+ * @throws VmemmapError ADDON_MISSING when tails are to be shared without the addon
+ */
+export function chooseBacking(requested: MemoryBackingName, sharesTails = false): BackingChoice {
+  const state = addonState();
+  if (sharesTails && !state.loaded) {
+    throw new VmemmapError('ADDON_MISSING', `sharing tails takes the addon, which is not loaded: ${state.reason}`);
+  }
   const reason = requested === 'huge' ? hugePageObstacle() : undefined;
-  return reason === undefined ? { requested, effective: requested } : { requested, effective: 'shared', reason };
+  const answer = reason === undefined ? { effective: requested } : { effective: 'shared' as const, reason };
+  return { requested, ...answer, ...(sharesTails ? { sharesTails } : {}) };
 }
 
 /**
@@ -109,16 +131,24 @@ export function allocateData(
   const isHuge = choice.effective === 'huge' && needs.some(({ sizeBytes }) => sizeBytes >= hugePageSizeBytes);
   let reason = choice.effective === 'huge' && !isHuge ? 'no range fills a huge page of descriptors' : choice.reason;
   let nodeErrno = 0;
-  const data = needs.map(({ sizeBytes, hostNid }) => {
-    const part = pool ? allocateHugetlb(pool, sizeBytes) : allocateSmall(isHuge, sizeBytes);
+  const blocks = choice.sharesTails ? blocksFor(needs) : [];
+  const data = needs.map(({ sizeBytes, hostNid, periodBytes }, index): DataBuffer => {
+    const block = blocks[index] ?? 0;
+    const part =
+      block > 0 && periodBytes !== undefined
+        ? allocateShared(sizeBytes, periodBytes, block)
+        : pool
+          ? allocateHugetlb(pool, sizeBytes)
+          : allocateSmall(isHuge, sizeBytes);
     reason ??= part.reason;
     const { buffer, byteOffset } = part;
     // Only a preference: where the node is full, memory of another one is better than none.
     const errno = hostNid === undefined ? 0 : addon?.preferNode(wordsOf(part, sizeBytes), hostNid);
     nodeErrno ||= errno ?? 0;
-    return { buffer, byteOffset };
+    return { buffer, byteOffset, ...(block > 0 ? { tailBlockBytes: block } : {}) };
   });
-  const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }) } as const;
+  const sharedTails = choice.sharesTails ? { sharedTails: sharedTailsOf(needs, blocks) } : {};
+  const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }), ...sharedTails } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
   if (reason === undefined && requested !== 'shared') {
     // transparent huge pages cannot fail: the kernel takes small ones instead
@@ -159,6 +189,26 @@ function allocateHugetlb(pool: HugetlbPool, sizeBytes: number): DataBuffer & { r
   const errno = addon?.mapHugePages(wordsOf({ buffer, byteOffset }, mappedBytes), pool.pageSizeBytes);
   if (errno !== 0) throw refuseHugetlb(pool, mappedBytes / pool.pageSizeBytes, errnoName(errno ?? 0));
   return { buffer, byteOffset };
+}
+
+/** Memory in which the tails of each compound page are stored once. */
+function allocateShared(sizeBytes: number, periodBytes: number, blockBytes: number): DataBuffer & { reason?: string } {
+  // whole blocks may be huge pages, and whole periods then lie at their borders
+  const part = allocateOverlay(sizeBytes, hugePageSizeBytes);
+  const errno = addon?.mapSharedTails(wordsOf(part, sizeBytes), periodBytes, blockBytes) ?? constants.errno.ENOSYS;
+  if (errno === 0) return part;
+  const what = `tails cannot be shared: their memory cannot be mapped (${errnoName(errno)}); leave shareTails away`;
+  throw new VmemmapError('BACKING_UNAVAILABLE', what, { errno });
+}
+
+function sharedTailsOf(needs: readonly DataNeed[], blocks: readonly number[]): SharedTails {
+  let [storedBytes, mappings] = [0, 0];
+  for (const [index, need] of needs.entries()) {
+    const block = blocks[index] ?? 0;
+    storedBytes += storedBytesOf(need, block);
+    if (block > 0) mappings += mappingsOf(need, block);
+  }
+  return { storedBytes, mappings };
 }
 
 function wordsOf({ buffer, byteOffset }: DataBuffer, sizeBytes: number): Uint32Array {

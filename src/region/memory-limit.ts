@@ -3,11 +3,10 @@ import { VmemmapError } from '../errors.ts';
 import { descriptorSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
 
 /**
- * Compares what so many descriptors need with what is available: MemAvailable, or less in a memory cgroup.
+ * Compares what descriptors need with what is available: MemAvailable, or less in a memory cgroup.
  * @throws VmemmapError NO_MEMORY
  */
-export function refuseTooLarge(pages: number): void {
-  const needed = pages * descriptorSizeBytes;
+export function refuseTooLarge(needed: number): void {
   const available = process.availableMemory();
   if (needed <= available) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

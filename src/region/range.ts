@@ -68,6 +68,11 @@ export class RegionRange implements RunGeometry {
   readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
   /** Where each segment ends, counted from the start of the range. */
   readonly #segmentEnds: readonly number[];
+  /**
+   * Pages of a compound page that have descriptors of their own; all of them unless tails are shared: then those behind are the
+   * same memory as the second half of these.
+   */
+  readonly #storedPages: number;
   /** What {@link atPeriod} makes. */
   readonly #scratch: Pattern = new Uint32Array(patternWords);
 
@@ -101,6 +106,8 @@ export class RegionRange implements RunGeometry {
     this.drainCursor = rangeWord(layout, index, 'drainCursor');
     this.growCursor = rangeWord(layout, index, 'growCursor');
     this.wantedRun = rangeWord(layout, index, 'wantedRun');
+    this.#storedPages =
+      data.tailBlockBytes === undefined ? this.pages : (2 * data.tailBlockBytes) / descriptorSizeBytes;
     this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
     for (let first = 0; first < this.pages; first += windowDescriptors) {
       const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;
@@ -130,7 +137,7 @@ export class RegionRange implements RunGeometry {
     return this.sumOver(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
   }
 
-  /** As {@link sumOver}, in runs that have one pattern, which is told. */
+  /** As {@link sumOver}, in runs that have one pattern, which is told. Descriptors that share their memory are visited once. */
   sumOverContent(startIndex: number, endIndex: number, visit: ContentVisit, untilNonZero = false): number {
     let sum = 0;
     let index = startIndex;
@@ -202,10 +209,14 @@ export class RegionRange implements RunGeometry {
     while (index < endIndex) {
       const period = Math.floor((index - segmentStart) / periodPages);
       const periodStart = segmentStart + period * periodPages;
+      if (index - periodStart >= this.#storedPages) {
+        index = periodStart + periodPages;
+        continue;
+      }
       let part = parts.length - 1;
       while (periodStart + (parts[part] as ContentPart).at > index) part--;
       const partEnd = periodStart + (parts[part + 1]?.at ?? periodPages);
-      const end = Math.min(endIndex, partEnd);
+      const end = Math.min(endIndex, partEnd, periodStart + this.#storedPages);
       const pattern = atPeriod((parts[part] as ContentPart).pattern, period, this.#scratch);
       sum += this.#sumOverPattern(index, end, visit, pattern, untilNonZero);
       if (untilNonZero && sum !== 0) return sum;

@@ -11,8 +11,8 @@ import {
   pageSizeBytes,
   roundUp,
 } from '../physical/geometry.ts';
-import type { Plan, PolicyName } from '../plan.ts';
-import { allocateData, type BackingChoice, type BackingReport, type DataBuffer } from './backing.ts';
+import { type Plan, type PolicyName, sharablePages } from '../plan.ts';
+import { allocateData, type BackingChoice, type BackingReport, type DataBuffer, type DataNeed } from './backing.ts';
 import { type Persistence, persistenceOf } from './durability.ts';
 import {
   type ControlWordName,
@@ -27,6 +27,7 @@ import { type MappedFile, unmapFile } from './mapping.ts';
 import { Media } from './media.ts';
 import { FileProcesses, type Processes } from './processes.ts';
 import { RegionRange, type RunVisit } from './range.ts';
+import { blocksFor, storedBytesOf } from './shared-tails.ts';
 import { decodeSuperblock, encodeSuperblock, refuseHandle, type Superblock } from './superblock.ts';
 import { ProcessWaits } from './waits.ts';
 
@@ -152,10 +153,7 @@ export class Region {
     backing: BackingChoice,
     hosts: ReadonlyMap<number, number> = new Map(),
   ): Region {
-    const { data, report } = allocateData(
-      backing,
-      plan.ranges.map(({ nid, pages }) => ({ sizeBytes: pages * descriptorSizeBytes, hostNid: hosts.get(nid) })),
-    );
+    const { data, report } = allocateData(backing, needsOf(plan, hosts));
     return Region.#over(plan, policy, data, report, 'fresh');
   }
 
@@ -187,6 +185,11 @@ export class Region {
   ): Region {
     const orders = new SharedArrayBuffer(ordersSizeBytes);
     return new Region({ kind: 'vmemmap-region', orders, ...handle }, superblock, persistence);
+  }
+
+  /** Bytes of memory that all descriptors take. */
+  get storedBytes(): number {
+    return this.handle.backing.sharedTails?.storedBytes ?? this.pages * descriptorSizeBytes;
   }
 
   /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */
@@ -288,8 +291,9 @@ export class Region {
       return;
     }
     for (const { index, words } of this.ranges) {
-      if (backing.effective === 'hugetlb') {
-        const { buffer, byteOffset } = data[index] as DataBuffer;
+      const { buffer, byteOffset, tailBlockBytes } = data[index] as DataBuffer;
+      if (tailBlockBytes !== undefined) addon?.unmapHugePages(words, pageSizeBytes);
+      else if (backing.effective === 'hugetlb') {
         const lengthBytes = roundUp(words.byteLength, backing.pageSize);
         addon?.unmapHugePages(new Uint32Array(buffer, byteOffset, lengthBytes / 4), backing.pageSize);
       } else if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
@@ -311,6 +315,25 @@ export class Region {
 
 function persistenceOfHandle({ backing }: RegionHandle): Persistence | undefined {
   return persistenceOf(backing.durability, backing.effective === 'devdax' ? 'devdax' : 'file');
+}
+
+/** What the descriptors of a plan need. */
+function needsOf({ ranges }: Plan, hosts: ReadonlyMap<number, number> = new Map()): DataNeed[] {
+  return ranges.map((range) => {
+    const compoundPages = sharablePages(range);
+    return {
+      sizeBytes: range.pages * descriptorSizeBytes,
+      hostNid: hosts.get(range.nid),
+      periodBytes: compoundPages && compoundPages * descriptorSizeBytes,
+    };
+  });
+}
+
+/** Bytes of memory that the descriptors of a plan will take. @throws VmemmapError BACKING_UNAVAILABLE when tails cannot be shared */
+export function storedBytes(plan: Plan, { sharesTails }: BackingChoice): number {
+  const needs = needsOf(plan);
+  const blocks = sharesTails ? blocksFor(needs) : [];
+  return needs.reduce((sum, need, index) => sum + storedBytesOf(need, blocks[index] ?? 0), 0);
 }
 
 /** As an argument of `sumOver`: maps the pages of a run of descriptors for reading, or tells by an errno why not. */
@@ -357,8 +380,11 @@ function isFileHold(file: Partial<FileHold> | null): boolean {
 
 /** Whether a part of a handle, which may be anything, has room for so many bytes of descriptors. */
 function holds(part: Partial<DataBuffer> | null | undefined, sizeBytes: number): boolean {
-  const { buffer, byteOffset = Number.NaN } = part ?? {};
+  const { buffer, byteOffset = Number.NaN, tailBlockBytes = descriptorSizeBytes } = part ?? {};
   const aligned =
     Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0;
-  return aligned && buffer instanceof SharedArrayBuffer && buffer.byteLength - byteOffset >= sizeBytes;
+  // it only decides what need not be written twice, but nothing must be left out for it
+  const isBlock =
+    Number.isSafeInteger(tailBlockBytes) && tailBlockBytes > 0 && tailBlockBytes % descriptorSizeBytes === 0;
+  return aligned && isBlock && buffer instanceof SharedArrayBuffer && buffer.byteLength - byteOffset >= sizeBytes;
 }

@@ -160,7 +160,17 @@ describe.skipIf(skipReason !== undefined)(named('inspect and verify'), () => {
       pages: 4096,
       sizeBytes: 2 ** 22,
       ranges: [
-        { nid: 0, zone: 'Normal', kind: 'ram', startPfn: 0, endPfn: 4096, pages: 4096, chunkPages: 512, chunks: 8 },
+        {
+          nid: 0,
+          zone: 'Normal',
+          kind: 'ram',
+          startPfn: 0,
+          endPfn: 4096,
+          pages: 4096,
+          uses: { present: 4096, reserved: 0, unavailable: 0, altmap: 0 },
+          chunkPages: 512,
+          chunks: 8,
+        },
       ],
       chunks: { free: 6, claimed: 0, ready: 2, durable: 0, failed: 0 },
       failed: [],

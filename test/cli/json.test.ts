@@ -35,6 +35,7 @@ const contract = {
     startPfn: 'number',
     endPfn: 'number',
     pages: 'number',
+    uses: { present: 'number', reserved: 'number', unavailable: 'number', altmap: 'number' },
     chunkPages: 'number',
     chunks: 'number',
   }),
@@ -73,8 +74,16 @@ describe('the object that init --json prints', () => {
 
   it('tells the ranges of the machine: zones and kinds by node, in chunks of pageblocks', async () => {
     const { ranges, pages, threads, source } = await json([...machine, '--threads', '1', '--chunk-pages', '1/1024']);
-    const device = { zone: 'Device', kind: 'device', pages: 16_384, chunkPages: 512, chunks: 32 };
-    const ram = { kind: 'ram', pages: 4096, chunkPages: 512, chunks: 8 };
+    const none = { present: 0, reserved: 0, unavailable: 0, altmap: 0 };
+    const device = {
+      zone: 'Device',
+      kind: 'device',
+      pages: 16_384,
+      uses: { ...none, present: 16_384 },
+      chunkPages: 512,
+      chunks: 32,
+    };
+    const ram = { kind: 'ram', pages: 4096, uses: { ...none, present: 4096 }, chunkPages: 512, chunks: 8 };
     expect(ranges).toEqual([
       { nid: 0, zone: 'DMA', startPfn: 0, endPfn: 4096, ...ram },
       { nid: 1, zone: 'DMA32', startPfn: 4096, endPfn: 8192, ...ram },

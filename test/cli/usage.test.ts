@@ -76,7 +76,7 @@ describe('wrong usage ends with status 2, and tells', () => {
         'vmemmap: SPEC_SYNTAX: the machine to simulate, column 10: expected "x" between the number of nodes and their size',
         '  2x16GiB,2y64GiB',
         '           ^',
-        'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem], one node each)',
+        'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g], one node each)',
         '',
       ].join('\n'),
     );

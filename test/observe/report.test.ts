@@ -1,6 +1,6 @@
 /** The report as a person reads it. */
 import { describe, expect, it } from 'vitest';
-import type { InitReport } from '../../dist/src/observe/init-report.js';
+import type { InitReport, RangeReport } from '../../dist/src/observe/init-report.js';
 import type { DescriptorNote, Inspection } from '../../dist/src/observe/inspect.js';
 import {
   formatBytes,
@@ -11,10 +11,25 @@ import {
   formatVerified,
 } from '../../dist/src/observe/report.js';
 
+/** Pages by use: so many present, and these. */
+function uses(present: number, others: Partial<RangeReport['uses']> = {}): RangeReport['uses'] {
+  return { present, reserved: 0, unavailable: 0, altmap: 0, ...others };
+}
+
 const report: InitReport = {
   pages: 16_781_312,
   ranges: [
-    { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 1, endPfn: 4096, pages: 4095, chunkPages: 512, chunks: 8 },
+    {
+      nid: 0,
+      zone: 'DMA',
+      kind: 'ram',
+      startPfn: 1,
+      endPfn: 4096,
+      pages: 4095,
+      uses: uses(4095),
+      chunkPages: 512,
+      chunks: 8,
+    },
     {
       nid: 1,
       zone: 'Device',
@@ -22,6 +37,7 @@ const report: InitReport = {
       startPfn: 0x10_0000,
       endPfn: 0x110_0000,
       pages: 16_777_216,
+      uses: uses(16_777_216),
       chunkPages: 16_384,
       chunks: 1024,
     },
@@ -158,6 +174,14 @@ describe('the report', () => {
         ?.match(/█/g)?.length;
     expect([0, 499, 1000, 5000].map(marks)).toEqual([1, 20, 40, 40]);
   });
+
+  it('tells what sharing tails saves, where that was asked for', () => {
+    const sharedTails = { storedBytes: 2 ** 20, mappings: 12_345 };
+    expect(lines({ backing: { ...report.backing, sharedTails } })).toContain(
+      '  tails of compound pages are stored once: 1.00 MiB of memory, 99.9 % less, in 12,345 mappings',
+    );
+    expect(lines({}).some((line) => line.includes('tails'))).toBe(false);
+  });
 });
 
 describe('what a file holds', () => {
@@ -195,6 +219,22 @@ describe('what a file holds', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('tells beside a range what of it nobody can have', () => {
+    const ranges = [
+      ...inspection.ranges,
+      { ...(report.ranges[0] as RangeReport), uses: uses(3799, { reserved: 1200, unavailable: 96 }) },
+    ];
+    expect(
+      formatInspection({ ...inspection, ranges })
+        .split('\n')
+        .slice(3, 6),
+    ).toEqual([
+      '  node  zone  kind  first pfn  last pfn  pages    memory  descriptors  chunks  pages/chunk  of these',
+      '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512',
+      '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512  1,200 reserved, 96 unavailable',
+    ]);
   });
 
   it('of a table that nobody has open is told as that', () => {

@@ -8,6 +8,14 @@ const GiB = 2 ** 30 / 4096;
 const cpus8 = [0, 1, 2, 3, 4, 5, 6, 7];
 
 describe('a SPEC', () => {
+  it('of :devdax and :devdax1g makes device memory in compound pages of 2 MiB and of 1 GiB', () => {
+    const GiB = 262_144;
+    expect(simulate('1x1GiB:devdax,1x2GiB:DEVDAX1G', []).memory).toEqual([
+      { nid: 0, kind: 'device', mode: 'devdax', compoundPages: 512, pgmap: 1, startPfn: 0, endPfn: GiB },
+      { nid: 1, kind: 'device', mode: 'devdax', compoundPages: GiB, pgmap: 2, startPfn: GiB, endPfn: 3 * GiB },
+    ]);
+  });
+
   it('of 8x3TiB:pmem makes eight nodes of device memory, one pgmap each, from address 0', () => {
     const machine = simulate('8x3TiB:pmem', []);
     expect(machine.memory).toEqual(
@@ -78,7 +86,7 @@ describe('a wrong SPEC', () => {
         'the machine to simulate, column 13: expected a unit: KiB, MiB, GiB, TiB or PiB (or K, M, G, T, P)',
         '  2x16GiB,2x64GiX:pmem',
         '              ^',
-        'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem], one node each)',
+        'Example: 8x3TiB:pmem or 2x16GiB,2x64GiB:pmem (COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g], one node each)',
       ].join('\n'),
     );
   });
@@ -98,10 +106,14 @@ describe('a wrong SPEC', () => {
     ['1x1e3GiB', 4, 'a unit'],
     ['1x5toString', 4, 'a unit'],
     ['1x5GB', 4, 'a unit'],
-    ['1x1GiB:', 8, '"ram" or "pmem"'],
-    ['1x1GiB:disk', 8, '"ram" or "pmem"'],
-    ['1x1GiB:constructor', 8, '"ram" or "pmem"'],
-    ['1x1GiB pmem', 7, '":ram", ":pmem", a comma and the next nodes, or the end'],
+    ['1x1GiB:', 8, '"ram", "pmem", "devdax" or "devdax1g"'],
+    ['1x1GiB:disk', 8, '"ram", "pmem", "devdax" or "devdax1g"'],
+    ['1x1GiB:constructor', 8, '"ram", "pmem", "devdax" or "devdax1g"'],
+    ['1x1GiB pmem', 7, '":ram", ":pmem", ":devdax", ":devdax1g", a comma and the next nodes, or the end'],
+    ['1x1GiB:devdax2m', 8, '"ram", "pmem", "devdax" or "devdax1g"'],
+    ['1x1GiB,1x3MiB:devdax', 8, 'nodes that begin and end at a multiple of 2 MiB'],
+    ['1x1GiB,1x3GiB:devdax,1x1025MiB:devdax1g', 22, 'nodes that begin and end at a multiple of 1024 MiB'],
+    ['1x2MiB,1x1GiB:devdax1g', 8, 'nodes that begin and end at a multiple of 1024 MiB'],
     ['1x1GiB:pmem;1x1GiB', 12, 'a comma and the next nodes, or the end'],
     ['0x1GiB', 1, '1 to 1024 nodes'],
     ['1025x4KiB', 1, '1 to 1024 nodes'],
