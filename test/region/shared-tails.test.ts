@@ -124,12 +124,8 @@ describe.skipIf(skipReason !== undefined)(
       expect(Math.floor((region.pages * 64) / (sharedTails?.storedBytes ?? 0))).toBe(saves);
       expect(region.storedBytes).toBe(sharedTails?.storedBytes);
       region.discard();
-      expect(
-        region.ranges
-          .at(-1)
-          .words.subarray(0, 1000)
-          .every((word) => word === 0),
-      ).toBe(true);
+      const last = region.ranges.at(-1)?.words.subarray(0, 1000) ?? [];
+      expect([...last]).toEqual(Array.from({ length: 1000 }, () => 0));
     });
 
     it('takes whole compound pages for a chunk', () => {
