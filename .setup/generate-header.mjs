@@ -20,14 +20,48 @@ const cppKeywords = new Set([
   'this',
 ]);
 
+/** @typedef {{ name: string, offset: number, sizeBytes: number }} Field */
+
+/** @param {string} name @returns {string} */
+const identifierOf = (name) => (cppKeywords.has(name) ? `${name}_` : name);
+
+/**
+ * The name of a layout as a namespace: `before-4.18` is `before_4_18`, `4.18` is `since_4_18`.
+ * @param {string} name
+ * @returns {string}
+ */
+const namespaceOf = (name) => (/^\d/.test(name) ? `since-${name}` : name).replace(/[-.]/g, '_');
+
+/**
+ * The fields of one layout.
+ * @param {{ name: string, fields: readonly Field[] }} layout
+ * @returns {string[]}
+ */
+function layoutText({ name: layout, fields }) {
+  const constants = fields.map(
+    ({ name, offset, sizeBytes }) =>
+      `inline constexpr Field ${identifierOf(name)}{"${name}", ${offset}, ${sizeBytes}};`,
+  );
+  return [
+    `namespace ${namespaceOf(layout)} {`,
+    ...constants,
+    '',
+    '// Sorted by offset; fields that overlap are members of a union.',
+    'inline constexpr std::array kFields{',
+    ...fields.map(({ name }) => `    ${identifierOf(name)},`),
+    '};',
+    `}  // namespace ${namespaceOf(layout)}`,
+    '',
+  ];
+}
+
 /**
  * The text of the header.
  * @param {{ descriptorSizeBytes: number, descriptorLanes: number,
- *   descriptorFields: readonly { name: string, offset: number, sizeBytes: number }[] }} layout
+ *   layouts: readonly { name: string, fields: readonly Field[] }[] }} table
  * @returns {string}
  */
-export function headerText({ descriptorSizeBytes, descriptorLanes, descriptorFields }) {
-  const identifier = (/** @type {string} */ name) => (cppKeywords.has(name) ? `${name}_` : name);
+export function headerText({ descriptorSizeBytes, descriptorLanes, layouts }) {
   return [
     '// GENERATED from src/descriptor/layout.ts by .setup/generate-header.mjs: change the table there, then `npm run build`.',
     '// One field a line reads best in a diff.',
@@ -36,6 +70,7 @@ export function headerText({ descriptorSizeBytes, descriptorLanes, descriptorFie
     '',
     '#include <array>',
     '#include <cstddef>',
+    '#include <span>',
     '#include <string_view>',
     '',
     'namespace vmemmap {',
@@ -49,16 +84,15 @@ export function headerText({ descriptorSizeBytes, descriptorLanes, descriptorFie
     '  std::size_t size_bytes;',
     '};',
     '',
-    'namespace field {',
-    ...descriptorFields.map(
-      ({ name, offset, sizeBytes }) =>
-        `inline constexpr Field ${identifier(name)}{"${name}", ${offset}, ${sizeBytes}};`,
-    ),
-    '}  // namespace field',
+    '// The fields of a descriptor, by the kernel version that brought them.',
+    'struct DescriptorLayout {',
+    '  std::string_view name;',
+    '  std::span<const Field> fields;',
+    '};',
     '',
-    '// Sorted by offset; fields that overlap are members of a union.',
-    'inline constexpr std::array kFields{',
-    ...descriptorFields.map(({ name }) => `    field::${identifier(name)},`),
+    ...layouts.flatMap(layoutText),
+    'inline constexpr std::array kLayouts{',
+    ...layouts.map(({ name }) => `    DescriptorLayout{"${name}", ${namespaceOf(name)}::kFields},`),
     '};',
     '',
     '}  // namespace vmemmap',
@@ -67,9 +101,9 @@ export function headerText({ descriptorSizeBytes, descriptorLanes, descriptorFie
 }
 
 async function main() {
-  const { descriptorFields, descriptorLanes } = await import('../dist/src/descriptor/layout.js');
+  const { descriptorLayouts, descriptorLanes } = await import('../dist/src/descriptor/layout.js');
   const { descriptorSizeBytes } = await import('../dist/src/physical/geometry.js');
-  const wanted = headerText({ descriptorSizeBytes, descriptorLanes, descriptorFields });
+  const wanted = headerText({ descriptorSizeBytes, descriptorLanes, layouts: Object.values(descriptorLayouts) });
   let present = '';
   try {
     present = readFileSync(headerPath, 'utf8');

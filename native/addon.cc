@@ -48,7 +48,7 @@ napi_value to_js(napi_env env, const std::vector<std::uint32_t>& numbers) {
 struct Run {
   std::byte* start = nullptr;
   std::uint64_t count = 0;
-  Pattern pattern{};
+  Content content;
   std::uint64_t first_index = 0;
 
   explicit Run(Arguments& arguments) {
@@ -57,9 +57,15 @@ struct Run {
     const std::uint64_t word_offset = arguments.integer(1, "wordOffset", 0, words.length);
     // A rejected argument reads as 0, so that nothing here runs below zero.
     count = arguments.integer(2, "count", 0, (words.length - word_offset) / descriptor_words);
-    pattern = arguments.pattern(3, "line");
-    first_index = arguments.integer(4, "firstIndex", 0, Arguments::kSafeIntegerMax);
+    arguments.content(3, "line", content);
+    first_index = arguments.integer(4, "firstIndex", content.periods.start_index, Arguments::kSafeIntegerMax);
     if (count > 0) start = words.start + word_offset * sizeof(std::uint32_t);
+  }
+
+  // Calls back with what it writes or finds: a pattern or periods.
+  template <typename Visit>
+  auto with_content(Visit visit) const {
+    return content.repeats ? visit(content.periods) : visit(content.pattern);
   }
 };
 
@@ -69,7 +75,7 @@ napi_value Fill(napi_env env, napi_callback_info info) {
   const auto paths = store_paths();
   const std::uint64_t path = arguments.integer(5, "path", 0, paths.size() - 1);
   if (arguments.rejected()) return nullptr;
-  fill(run.start, run.count, run.pattern, run.first_index, paths[path]);
+  run.with_content([&](const auto& what) { fill(run.start, run.count, what, run.first_index, paths[path]); });
   return to_js(env, 0);
 }
 
@@ -103,14 +109,17 @@ napi_value Check(napi_env env, napi_callback_info info) {
   const Run run(arguments);
   if (arguments.rejected()) return nullptr;
   // At most 2^28: a typed array ends at 2^32 words.
-  return to_js(env, static_cast<std::int32_t>(count_differences(run.start, run.count, run.pattern, run.first_index)));
+  const std::uint64_t differences = run.with_content(
+      [&](const auto& what) { return count_differences(run.start, run.count, what, run.first_index); });
+  return to_js(env, static_cast<std::int32_t>(differences));
 }
 
 napi_value FirstDifference(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "firstDifference");
   const Run run(arguments);
   if (arguments.rejected()) return nullptr;
-  const std::uint64_t first = first_difference(run.start, run.count, run.pattern, run.first_index);
+  const std::uint64_t first =
+      run.with_content([&](const auto& what) { return first_difference(run.start, run.count, what, run.first_index); });
   return to_js(env, first == run.count ? -1 : static_cast<std::int32_t>(first));
 }
 
@@ -335,9 +344,12 @@ napi_value Layout(napi_env env, napi_callback_info) {
   };
   set("lanes", kDescriptorLanes);
   set("size", kDescriptorSizeBytes);
-  for (const Field& field : kFields) {
-    set("offset_" + std::string(field.name), field.offset);
-    set("size_" + std::string(field.name), field.size_bytes);
+  for (const DescriptorLayout& layout : kLayouts) {
+    for (const Field& field : layout.fields) {
+      const std::string name = std::string(layout.name) + "." + std::string(field.name);
+      set(name + ".offset", field.offset);
+      set(name + ".size", field.size_bytes);
+    }
   }
   return facts;
 }

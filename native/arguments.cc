@@ -155,18 +155,46 @@ Bytes Arguments::bytes(std::size_t at, const char* name) {
   return {};
 }
 
-Pattern Arguments::pattern(std::size_t at, const char* name) {
-  constexpr std::size_t length = sizeof(Pattern) / sizeof(std::uint32_t);
-  Pattern result{};
+void Arguments::content(std::size_t at, const char* name, Content& result) {
+  constexpr std::size_t pattern_words = sizeof(Pattern) / sizeof(std::uint32_t);
+  constexpr std::size_t head_words = 2;
+  constexpr std::size_t part_words = 1 + pattern_words;
   const Words line = words(at, name);
-  if (rejected_) return result;
-  if (line.length != length) {
-    reject_range(name, std::to_string(length) + " words long", static_cast<double>(line.length));
-    return result;
-  }
+  if (rejected_) return;
   // Copied, because a window of words need not be aligned for 64-bit lanes.
-  std::memcpy(&result, line.start, sizeof result);
-  return result;
+  if (line.length == pattern_words) {
+    std::memcpy(&result.pattern, line.start, sizeof result.pattern);
+    return;
+  }
+  const std::uint64_t parts = line.length < head_words ? 0 : (line.length - head_words) / part_words;
+  if (parts < 1 || parts > Periods::kPartsMax || line.length != head_words + parts * part_words) {
+    reject_range(name, std::to_string(pattern_words) + " words long, or 2 and 33 for each part",
+                 static_cast<double>(line.length));
+    return;
+  }
+  const auto word = [&](std::size_t index) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, line.start + index * sizeof value, sizeof value);
+    return value;
+  };
+  Periods& periods = result.periods;
+  result.repeats = true;
+  periods.period = word(0);
+  periods.start_index = word(1);
+  periods.part_count = parts;
+  std::uint64_t lowest = 0;
+  for (std::size_t part = 0; part < parts; part++) {
+    const std::size_t first = head_words + part * part_words;
+    const std::uint64_t place = word(first);
+    // Checked on the copies: whoever owns the words may change them meanwhile.
+    if (place < lowest || place >= periods.period || (part == 0 && place != 0)) {
+      reject_range(name, "parts in order, the first at 0 and all inside the period", static_cast<double>(place));
+      return;
+    }
+    periods.parts[part].at = place;
+    std::memcpy(&periods.parts[part].pattern, line.start + (first + 1) * sizeof(std::uint32_t), sizeof(Pattern));
+    lowest = place + 1;
+  }
 }
 
 std::vector<std::uint32_t> Arguments::integers(std::size_t at, const char* name, std::uint32_t max) {

@@ -25,6 +25,13 @@ struct Words {
   std::uint64_t length = 0;
 };
 
+// What a run of descriptors holds: `periods` where it repeats, else `pattern`.
+struct Content {
+  Pattern pattern{};
+  bool repeats = false;
+  Periods periods;
+};
+
 // The arguments of one call. The first that is wrong throws; from then on every getter returns zeros and asks nothing
 // of Node.js, so that a function may take all of its arguments and look at `rejected` once. Allocates nothing on the JS
 // heap unless it throws.
@@ -52,8 +59,10 @@ class Arguments {
   Words int_words(std::size_t at, const char* name);
   // Any typed array.
   Bytes bytes(std::size_t at, const char* name);
-  // 32 words: the eight lanes of the first descriptor, then those of the step.
-  Pattern pattern(std::size_t at, const char* name);
+  // 32 words: the eight lanes of the first descriptor, then those of the step. Or a content that repeats: its period,
+  // where it starts, and for each part, of which there are 1 to Periods::kPartsMax, 33 words: its place, and a pattern.
+  // Into `result`, since copying it would cost a call as much as its other arguments.
+  void content(std::size_t at, const char* name, Content& result);
   // An array of integers from 0 to `max`.
   std::vector<std::uint32_t> integers(std::size_t at, const char* name, std::uint32_t max);
 

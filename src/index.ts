@@ -33,5 +33,6 @@ export { releaseThreads } from './pool.ts';
 export type { SyncOptions } from './readiness.ts';
 export type { BackingName, BackingReport } from './region/backing.ts';
 export type { Durability } from './region/durability.ts';
+export type { MigrateType } from './region/pageblocks.ts';
 export type { RegionRange } from './region/range.ts';
 export type { Residency } from './region/residency.ts';

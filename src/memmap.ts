@@ -17,6 +17,7 @@ import {
   setOpener,
 } from './claims/orders.ts';
 import type { OwnerTotals } from './claims/owners.ts';
+import { poisonFree } from './claims/poison.ts';
 import { nothingResumed, type Resumed, recover, takeOver } from './claims/recovery.ts';
 import { PageView } from './descriptor/page-view.ts';
 import { profiles } from './descriptor/profiles.ts';
@@ -45,6 +46,7 @@ import type { Durability } from './region/durability.ts';
 import { type FileRequest, openFileRegion } from './region/file-region.ts';
 import { hostNodes } from './region/host-nodes.ts';
 import { refuseTooLarge } from './region/memory-limit.ts';
+import { type MigrateType, migrateTypeOf, migrateTypes, setMigrateTypeOf } from './region/pageblocks.ts';
 import type { RegionRange } from './region/range.ts';
 import { Region, type RegionHandle, storedBytes } from './region/region.ts';
 import { effectiveBacking, type Residency, readResidency } from './region/residency.ts';
@@ -73,6 +75,18 @@ export interface Stats extends Progress {
   readonly storePath: string;
 }
 
+/** How a memmap came to be. */
+interface Opening {
+  readonly resumed?: Resumed;
+  readonly poison?: boolean;
+}
+
+/** The same memory with ones in it, which is not fresh any more. */
+function poisoned(region: Region): Region {
+  poisonFree(region);
+  return Region.over(region);
+}
+
 /** All page descriptors of a machine, or a table of 64-byte records, as one thread sees them. */
 export class Memmap implements AsyncDisposable {
   /** Sorted by pfn. Each has its memory in `words`. */
@@ -89,15 +103,18 @@ export class Memmap implements AsyncDisposable {
   readonly #threads: readonly NodeThreads[] | undefined;
   readonly #readiness: Readiness;
   readonly #openedAtMs: number = performance.now();
+  /** Whether reinitializing poisons once more. */
+  readonly #poison: boolean;
   /** What was found in the file when it was opened; zeros in memory. */
   readonly resumed: Resumed;
   readonly #durable: Durable;
   #closed: Promise<void> | undefined;
   #forgetSignal: () => void = () => {};
 
-  private constructor(region: Region, threads: readonly NodeThreads[] | undefined, resumed: Resumed = nothingResumed) {
+  private constructor(region: Region, threads: readonly NodeThreads[] | undefined, opening: Opening = {}) {
     this.#region = region;
-    this.resumed = resumed;
+    this.resumed = opening.resumed ?? nothingResumed;
+    this.#poison = opening.poison ?? false;
     this.ranges = region.ranges;
     this.pages = region.pages;
     this.policy = region.policy;
@@ -121,30 +138,32 @@ export class Memmap implements AsyncDisposable {
   static async open(options: OpenOptions = {}): Promise<Memmap> {
     const settings = checkOptions(options);
     settings.signal?.throwIfAborted();
-    const { topology, policy, threadsPerNode, signal, backing } = settings;
+    const { topology, policy, threadsPerNode, signal, backing, poison } = settings;
     const plan = makePlan(topology, settings);
     if (typeof backing === 'object') return Memmap.#beginInFile({ ...backing, plan, policy }, topology, settings);
     const { sharesTails } = settings;
     if (sharesTails && plan.ranges.every((range) => sharablePages(range) === undefined)) throw nothingToShare();
     const choice = chooseBacking(backing, sharesTails);
     // reserved pages do not count as available: whether there are enough is asked when they are mapped
-    if (threadsPerNode !== 0 && choice.effective !== 'hugetlb') refuseTooLarge(storedBytes(plan, choice));
+    if ((threadsPerNode !== 0 || poison) && choice.effective !== 'hugetlb') refuseTooLarge(storedBytes(plan, choice));
     const region = Region.create(plan, policy, choice, hostNodes(topology));
-    return Memmap.#begin(region, threadsOf(topology, region.ranges, threadsPerNode), signal);
+    const threads = threadsOf(topology, region.ranges, threadsPerNode);
+    return Memmap.#begin(poison ? poisoned(region) : region, threads, signal, { poison });
   }
 
   static async #beginInFile(
     request: FileRequest,
     topology: Pick<Topology, 'nodes'>,
-    { threadsPerNode, signal }: Pick<Settings, 'threadsPerNode' | 'signal'>,
+    { threadsPerNode, signal, poison = false }: Pick<Settings, 'threadsPerNode' | 'signal'> & { poison?: boolean },
   ): Promise<Memmap> {
     const opening = await openFileRegion(request, signal);
     const { region, isAlone, isResumed, keepsReady } = opening;
     try {
       const found = isAlone ? recover(region, keepsReady) : takeOver(region);
       opening.finish();
+      if (poison) poisonFree(region);
       const threads = threadsOf(topology, region.ranges, threadsPerNode);
-      return Memmap.#begin(region, threads, signal, isResumed ? found : nothingResumed);
+      return Memmap.#begin(region, threads, signal, { resumed: isResumed ? found : nothingResumed });
     } catch (error) {
       closeClaims(region);
       opening.abandon();
@@ -156,9 +175,9 @@ export class Memmap implements AsyncDisposable {
     region: Region,
     threads: readonly NodeThreads[],
     signal: AbortSignal | undefined,
-    resumed?: Resumed,
+    opening: Opening,
   ): Memmap {
-    const memmap = new Memmap(region, threads, resumed);
+    const memmap = new Memmap(region, threads, opening);
     for (const { startPfn, endPfn } of policies[region.policy].upFront(region.ranges)) {
       memmap.#faults.settleExtent(startPfn, endPfn);
     }
@@ -285,6 +304,44 @@ export class Memmap implements AsyncDisposable {
   /** Whether all descriptors of `[pfn, pfn + 2^order)` that exist are initialized. */
   isInitialized(pfn: number, order: FaultOrder = 0): boolean {
     return this.#faults.isInitialized(pfn, pfn + pagesOfOrder(order));
+  }
+
+  /**
+   * How many pages of `[startPfn, endPfn)` have initialized descriptors. Those of holes have none, so that all are initialized
+   * when it is as many as there are.
+   * @throws RangeError when that is no extent
+   */
+  initializedPages(startPfn: number, endPfn: number): number {
+    return this.#faults.initializedPages(startPfn, endPfn);
+  }
+
+  /**
+   * Migrate type of the pageblock (512 pages) that holds `pfn`: `movable` from initialization on, until somebody sets another.
+   * @throws RangeError when the descriptor of `pfn` is not initialized @throws TypeError for a table of your own records
+   */
+  migrateType(pfn: number): MigrateType {
+    return migrateTypeOf(this.#region, this.#pageblockRange(pfn), pfn);
+  }
+
+  /**
+   * Sets it; from any thread at any time, the last one wins. In a file it is kept as other changes are that nobody brings to
+   * the media: whoever opens the file after a crash may find it as it was.
+   * @throws RangeError for no such type @throws as {@link Memmap.migrateType}
+   */
+  setMigrateType(pfn: number, type: MigrateType): void {
+    if (!migrateTypes.includes(type)) {
+      throw new RangeError(`type must be ${migrateTypes.join(' or ')}, not ${String(type)}`);
+    }
+    setMigrateTypeOf(this.#region, this.#pageblockRange(pfn), pfn, type);
+  }
+
+  /** The range of a pfn whose pageblock has a migrate type. */
+  #pageblockRange(pfn: number): RegionRange {
+    if (!this.#view) throw new TypeError('this memmap holds records of your own, which have no migrate types');
+    if (!this.#faults.isInitialized(pfn, pfn + 1)) {
+      throw new RangeError(`pfn ${pfn} is not initialized yet, and its pageblock has no migrate type: fault it first`);
+    }
+    return this.#faults.rangeOf(pfn);
   }
 
   /**
@@ -458,7 +515,9 @@ export class Memmap implements AsyncDisposable {
     if (!keeps) {
       throw new VmemmapError('FAULT_TIMEOUT', 'a thread did not finish its chunk; is it stopped or in a debugger?');
     }
-    return Memmap.#begin(Region.over(this.#region), threads, signal);
+    const region = Region.over(this.#region);
+    if (this.#poison) poisonFree(region);
+    return Memmap.#begin(region, threads, signal, { poison: this.#poison });
   }
 
   /** A handle for {@link Memmap.attach} in another thread. */

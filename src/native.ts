@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { InitKernel } from './descriptor/kernel.ts';
-import { layoutFacts } from './descriptor/pattern.ts';
+import { layoutFacts } from './descriptor/layout.ts';
 
 /**
  * How a store path stores: in `plain` stores; `non-temporal`, past the caches; `sparse`, only the lanes that are not zero,

@@ -57,6 +57,11 @@ export interface OpenOptions {
   chunkPages?: ChunkPages;
   /** Kernel whose descriptors are written. Default `linux-6.1`. */
   profile?: ProfileName;
+  /**
+   * Fills descriptors with ones until they are initialized, as debug kernels do, so that reading one too early shows: see
+   * `PageView.isPoisoned`. Costs `open` the time in which one thread writes all of them, and their memory at once. Default false.
+   */
+  poison?: boolean;
   /** Cancels the background when aborted; faults go on working. */
   signal?: AbortSignal;
 }
@@ -80,6 +85,7 @@ export interface Settings {
   readonly chunkPages: ChunkPages | undefined;
   readonly profile: ProfileName;
   readonly sharesTails: boolean;
+  readonly poison: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -127,6 +133,7 @@ const known: ReadonlySet<string> = new Set([
   'threadsPerNode',
   'chunkPages',
   'profile',
+  'poison',
   'signal',
 ] satisfies (keyof OpenOptions)[]);
 
@@ -134,8 +141,9 @@ const known: ReadonlySet<string> = new Set([
 export function checkOptions(options: OpenOptions): Settings {
   if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
   for (const name of Object.keys(options)) if (!known.has(name)) throw new TypeError(`unknown option: ${name}`);
-  const { signal, policy = defaults.policy, profile = defaults.profile } = options;
+  const { signal, policy = defaults.policy, profile = defaults.profile, poison = false } = options;
   checkSignal(signal);
+  if (typeof poison !== 'boolean') throw new TypeError('poison must be true or false');
   return {
     table: checkTable(options),
     backing: checkBacking(options),
@@ -144,6 +152,7 @@ export function checkOptions(options: OpenOptions): Settings {
     chunkPages: options.chunkPages === '1/1024' ? '1/1024' : wholeNumber('chunkPages', options.chunkPages),
     profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
     sharesTails: checkShareTails(options),
+    poison,
     signal,
     // last: it may have to read the machine
     topology: checkTopology(options),

@@ -1,5 +1,6 @@
 /** The plan, made once per memmap: which ranges there are, how each is cut into chunks, and what is written into it. */
-import { type Content, pagePattern, plainContent, sameContent, tablePattern } from './descriptor/pattern.ts';
+import { contentOf } from './descriptor/content.ts';
+import { type Content, plainContent, sameContent, tablePattern } from './descriptor/pattern.ts';
 import { type ProfileName, profiles } from './descriptor/profiles.ts';
 import {
   type ChunkGeometry,
@@ -68,15 +69,17 @@ export interface PlanOptions {
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
   const { table } = options;
   const profile = profiles[options.profile];
-  const contentOf = (range: PlannedRange, _: PlannedSegment): Content =>
-    plainContent(table ? tablePattern(table.template, table.indexWord, range.startPfn) : pagePattern(profile, range));
+  const content = (range: PlannedRange, segment: PlannedSegment): Content =>
+    table
+      ? plainContent(tablePattern(table.template, table.indexWord, range.startPfn))
+      : contentOf(profile, range, segment);
   const ranges = planRanges(topology).map((range) => ({
     ...chunkGeometry(range, pagesPerChunk(range, options)),
     nid: range.nid,
     zone: range.zone,
     kind: range.kind,
     pgmap: range.pgmap ?? 0,
-    segments: range.segments.map((segment) => ({ ...segment, content: contentOf(range, segment) })),
+    segments: range.segments.map((segment) => ({ ...segment, content: content(range, segment) })),
   }));
   const segments = ranges.reduce((sum, range) => sum + range.segments.length, 0);
   if (ranges.length > rangesMax || segments > segmentsMax) {

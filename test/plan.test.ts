@@ -1,6 +1,6 @@
 /** The plan: ranges with their zones, chunks and patterns, made once from a topology. */
 import { describe, expect, it } from 'vitest';
-import { pagePattern } from '../dist/src/descriptor/pattern.js';
+import { pagePattern } from '../dist/src/descriptor/content.js';
 import { profiles } from '../dist/src/descriptor/profiles.js';
 import { simulate } from '../dist/src/physical/simulate.js';
 import type { Topology } from '../dist/src/physical/topology.js';

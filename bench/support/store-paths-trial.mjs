@@ -1,6 +1,6 @@
 /** One trial of the store paths: each in turn over the same memory, given back before a first touch. */
+import { pagePattern } from '../../dist/src/descriptor/content.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
-import { pagePattern } from '../../dist/src/descriptor/pattern.js';
 import { profiles } from '../../dist/src/descriptor/profiles.js';
 import { addon, addonState, nativeKernels } from '../../dist/src/native.js';
 import { kernelFor } from '../../dist/src/store-path.js';

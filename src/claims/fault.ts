@@ -1,6 +1,6 @@
 /** The foreground fault: initializes what covers `[pfn, pfn + 2^order)` and nothing else, whatever the background does. */
 import { VmemmapError } from '../errors.ts';
-import { chunkOf, endChunk, firstChunk } from '../physical/geometry.ts';
+import { chunkOf, endChunk, firstChunk, intersect } from '../physical/geometry.ts';
 import type { RegionRange } from '../region/range.ts';
 import { isInitialized } from './chunk-map.ts';
 import type { Claimant, FaultOutcome } from './claimant.ts';
@@ -110,6 +110,31 @@ export class Faults {
       }
     }
     return true;
+  }
+
+  /**
+   * How many pages of `[startPfn, endPfn)` have initialized descriptors; those in holes have none.
+   * @throws RangeError when that is no extent @throws VmemmapError CLOSED
+   */
+  initializedPages(startPfn: number, endPfn: number): number {
+    if (this.#closed) throw closedError();
+    if (!Number.isSafeInteger(startPfn) || !Number.isSafeInteger(endPfn) || startPfn < 0 || endPfn < startPfn) {
+      throw new RangeError(`an extent is two whole numbers, the second not below the first: [${startPfn}, ${endPfn})`);
+    }
+    const { region, chunks } = this.#claimant;
+    let pages = 0;
+    for (let i = this.#indexOf(startPfn); i < region.ranges.length; i++) {
+      const range = region.ranges[i] as RegionRange;
+      if (range.startPfn >= endPfn) break;
+      const end = endChunk(range, endPfn);
+      for (let chunk = firstChunk(range, startPfn); chunk < end; chunk++) {
+        if (!isInitialized(chunks.load(range.firstChunk + chunk))) continue;
+        const own = { startPfn: range.chunkStart(chunk), endPfn: range.chunkEnd(chunk) };
+        const part = intersect(own, { startPfn, endPfn });
+        pages += part.endPfn - part.startPfn;
+      }
+    }
+    return pages;
   }
 
   /** Index of the range that holds `pfn`, or of the first one behind it. */

@@ -2,6 +2,7 @@
  * What a process does to the words of a file that it has just opened, before any of its threads joins and before anybody else
  * can open it: it clears up behind those who were there before.
  */
+import { resetPageblocks } from '../region/pageblocks.ts';
 import type { Region } from '../region/region.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import { OwnerTable } from './owners.ts';
@@ -21,7 +22,15 @@ export const nothingResumed: Resumed = { chunksKept: 0, chunksRedone: 0 };
  */
 export function recover(region: Region, keepsReady: boolean): Resumed {
   const { control, layout, word, ranges, processes } = region;
-  const chunksKept = ChunkMap.of(region).recover(keepsReady, region.persistence !== undefined);
+  const chunks = ChunkMap.of(region);
+  const chunksKept = chunks.recover(keepsReady, region.persistence !== undefined);
+  for (const range of ranges) {
+    for (let chunk = 0; chunk < range.chunks; chunk++) {
+      // what stands there was set for descriptors that are lost
+      const isKept = isInitialized(chunks.load(range.firstChunk + chunk));
+      if (!isKept) resetPageblocks(region, range, range.chunkStart(chunk), range.chunkEnd(chunk));
+    }
+  }
   new OwnerTable(control, layout.owners, processes).clear();
   // plain order would do for all of them: nobody else is there
   for (const { drainCursor, growCursor, wantedRun } of ranges) {

@@ -30,6 +30,7 @@ interface InitFlags {
   seed: number;
   chunkPages?: ChunkPages;
   profile: ProfileName;
+  poison?: boolean;
   verify?: boolean;
   json?: boolean;
 }
@@ -99,6 +100,7 @@ export function initCommand(): Command {
         .choices(Object.keys(profiles))
         .default(defaults.profile),
     )
+    .option('--poison', 'fill descriptors with ones until they are initialized, as debug kernels do')
     .option('--verify', 'compare every descriptor with what it should be')
     .option('--json', 'print one JSON object on stdout and nothing else')
     .addHelpText(
@@ -117,6 +119,7 @@ function openOptions(flags: InitFlags, command: Command, signal: AbortSignal): M
   if (flags.rebuild !== undefined) options.rebuild = flags.rebuild;
   if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
+  if (flags.poison !== undefined) options.poison = flags.poison;
   refuseContradiction(options, command);
   if (flags.simulate !== undefined) options.topology = flags.simulate;
   if (flags.iomem !== undefined) options.topology = fromIomemFile(flags.iomem, readAllowedCpus());

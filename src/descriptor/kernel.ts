@@ -3,11 +3,12 @@
  * BigInt64 and DataView were four times slower. Called with windows of at most 2^28 words, so that every index is a small
  * integer; allocates nothing.
  */
-import { descriptorLanes, descriptorWords } from './layout.ts';
+import { descriptorLanes, descriptorWords, patternWords } from './layout.ts';
+import { isPacked, type Pattern, pieceAt } from './pattern.ts';
 
 /**
  * Writes and checks runs of descriptors. `words[at]` is the first word of the first descriptor, `index` its number in the
- * range, `pattern` as in pattern.ts.
+ * range, `pattern` a pattern or a packed content; see pattern.ts.
  */
 export interface InitKernel {
   /** How stores are made, as reports name it. */
@@ -147,6 +148,43 @@ function isConstant(p: Uint32Array): boolean {
   return true;
 }
 
+/** What {@link pieceAt} makes. */
+const piece: Pattern = new Uint32Array(patternWords);
+
+/** Writes descriptors of a content with a period, piece by piece. */
+function fillPacked(words: Uint32Array, at: number, count: number, packed: Uint32Array, index: number): void {
+  for (let done = 0; done < count; ) {
+    const same = Math.min(count - done, pieceAt(packed, index + done, piece));
+    fillConstant(words, at + done * descriptorWords, same, piece);
+    done += same;
+  }
+}
+
+/** Number of descriptors that differ from a content with a period. */
+function checkPacked(words: Uint32Array, at: number, count: number, packed: Uint32Array, index: number): number {
+  let wrong = 0;
+  for (let done = 0; done < count; ) {
+    const end = done + Math.min(count - done, pieceAt(packed, index + done, piece));
+    for (; done < end; done++) if (differs(words, at + done * descriptorWords, piece, 0)) wrong++;
+  }
+  return wrong;
+}
+
+/** Offset of the first descriptor that differs from a content with a period, or −1. */
+function firstPackedDifference(
+  words: Uint32Array,
+  at: number,
+  count: number,
+  packed: Uint32Array,
+  index: number,
+): number {
+  for (let done = 0; done < count; ) {
+    const end = done + Math.min(count - done, pieceAt(packed, index + done, piece));
+    for (; done < end; done++) if (differs(words, at + done * descriptorWords, piece, 0)) return done;
+  }
+  return -1;
+}
+
 function differs(words: Uint32Array, at: number, p: Uint32Array, index: number): boolean {
   for (let word = 0; word < descriptorWords; word += 2) {
     const low = p[word] as number;
@@ -170,15 +208,14 @@ export const jsKernel: InitKernel = {
   storePath: 'js-u32',
 
   fill(words, at, count, pattern, index) {
-    if (isConstant(pattern)) {
-      fillConstant(words, at, count, pattern);
-      return 0;
-    }
-    fillStepping(words, at, count, pattern, index);
+    if (isPacked(pattern)) fillPacked(words, at, count, pattern, index);
+    else if (isConstant(pattern)) fillConstant(words, at, count, pattern);
+    else fillStepping(words, at, count, pattern, index);
     return 0;
   },
 
   check(words, at, count, pattern, index) {
+    if (isPacked(pattern)) return checkPacked(words, at, count, pattern, index);
     let wrong = 0;
     for (let i = 0; i < count; i++) {
       if (differs(words, at + i * descriptorWords, pattern, index + i)) wrong++;
@@ -187,6 +224,7 @@ export const jsKernel: InitKernel = {
   },
 
   firstDifference(words, at, count, pattern, index) {
+    if (isPacked(pattern)) return firstPackedDifference(words, at, count, pattern, index);
     for (let i = 0; i < count; i++) {
       if (differs(words, at + i * descriptorWords, pattern, index + i)) return i;
     }

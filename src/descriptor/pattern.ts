@@ -1,12 +1,9 @@
 /**
- * What is written: a pattern, that is a 64-byte template and a 64-byte step, each eight little-endian u64 lanes.
- * Descriptor number i of a range is `template[lane] + step[lane] × i` in every lane, modulo 2^64. The step is zero but for
- * self-pointers and slot numbers, so that initializing is copying.
+ * What is written, and how it is told to the init kernels. A pattern is a 64-byte template and a 64-byte step, each eight
+ * little-endian u64 lanes: descriptor number i of a range is `template[lane] + step[lane] × i` in every lane, modulo 2^64. The
+ * step is zero but for self-pointers and slot numbers, so that initializing is copying.
  */
-import type { PfnExtent } from '../physical/geometry.ts';
-import type { MemoryKind } from '../physical/topology.ts';
-import { descriptorFields, descriptorLanes, descriptorWords, fieldOffset, patternWords } from './layout.ts';
-import { fieldMask, type KernelProfile, placeBits, selfPointerStep } from './profiles.ts';
+import { descriptorWords, patternWords } from './layout.ts';
 
 /** 32 words: the template, then the step. On little-endian machines only (x86-64, arm64, Power in LE mode). */
 export type Pattern = Uint32Array<ArrayBuffer>;
@@ -47,57 +44,65 @@ export function sameContent(a: Content, b: Content): boolean {
   );
 }
 
+/** Parts that a period may have: what the addon takes. */
+export const partsMax = 8;
+
+/** Words in front of the parts of a packed content: pages of a period, and the number of the segment's first descriptor. */
+const packedHeadWords = 2;
+/** Words of a part in it: where it begins, and its pattern. */
+const packedPartWords: number = 1 + patternWords;
+
 /**
- * A part's descriptors in one period, as a pattern without steps: template + step × period in every lane, modulo 2^64.
- * @param period below 2^20, so that doubles hold what one half carries into the other
- * @param into is overwritten
+ * A content as init kernels take it, all in one array, so that a run of many periods is one call: its pattern when that is all
+ * there is to it; else `[period, start, …]` and 33 words for each part, its place and its pattern. The lengths differ.
+ * @param startIndex number in the range of the segment's first descriptor, from which periods are counted
  */
-export function atPeriod(pattern: Uint32Array, period: number, into: Pattern): Pattern {
+export function packContent({ periodPages, parts }: Content, startIndex: number): Uint32Array<ArrayBuffer> {
+  if (periodPages === 1) return (parts[0] as ContentPart).pattern;
+  const packed = new Uint32Array(packedHeadWords + parts.length * packedPartWords);
+  packed.set([periodPages, startIndex]);
+  parts.forEach(({ at, pattern }, part) => {
+    packed.set([at, ...pattern], packedHeadWords + part * packedPartWords);
+  });
+  return packed;
+}
+
+/** Whether this is a packed content with a period, and not a pattern. */
+export function isPacked(content: Uint32Array): boolean {
+  return content.length !== patternWords;
+}
+
+/**
+ * The part of a packed content that descriptor `index` of the range belongs to, as a pattern without steps.
+ * @param into is overwritten, but for its steps, which are zeros
+ * @returns how many descriptors from this one on are the same
+ */
+export function pieceAt(packed: Uint32Array, index: number, into: Pattern): number {
+  const periodPages = packed[0] as number;
+  const fromStart = index - (packed[1] as number);
+  const inPeriod = fromStart % periodPages;
+  let part = packed.length - packedPartWords;
+  let end = periodPages;
+  while ((packed[part] as number) > inPeriod) {
+    end = packed[part] as number;
+    part -= packedPartWords;
+  }
+  atPeriod(packed, part + 1, (fromStart - inPeriod) / periodPages, into);
+  return end - inPeriod;
+}
+
+/**
+ * template + step × period of the pattern at word `at`, in every lane, modulo 2^64.
+ * @param period below 2^20 where a low word steps by 2^32, so that doubles hold what one half carries into the other
+ */
+function atPeriod(packed: Uint32Array, at: number, period: number, into: Pattern): void {
   for (let word = 0; word < descriptorWords; word += 2) {
-    const low = (pattern[word] as number) + (pattern[descriptorWords + word] as number) * period;
-    const highStep = Math.imul(pattern[descriptorWords + word + 1] as number, period);
+    const step = at + descriptorWords + word;
+    const low = (packed[at + word] as number) + (packed[step] as number) * period;
+    const highStep = Math.imul(packed[step + 1] as number, period);
     into[word] = low;
-    into[word + 1] = (pattern[word + 1] as number) + highStep + Math.floor(low / 2 ** 32);
+    into[word + 1] = (packed[at + word + 1] as number) + highStep + Math.floor(low / 2 ** 32);
   }
-  return into;
-}
-
-/** What decides the descriptors of a range. */
-export interface PatternSource extends PfnExtent {
-  readonly nid: number;
-  /** Zone number as in Linux: 0 DMA … 4 Device. */
-  readonly zone: number;
-  readonly kind: MemoryKind;
-  /** Number of the dev_pagemap, 1 or more, for device memory. */
-  readonly pgmap?: number;
-}
-
-/** The pattern of a range's page descriptors: __init_single_page and __init_zone_device_page of mm/mm_init.c. */
-export function pagePattern(profile: KernelProfile, source: PatternSource): Pattern {
-  const pattern: Pattern = new Uint32Array(patternWords);
-  const lanes = new BigUint64Array(pattern.buffer);
-  const fields = new DataView(pattern.buffer);
-  const isDevice = source.kind === 'device';
-  lanes[0] =
-    placeBits(profile.node, source.nid) |
-    placeBits(profile.zone, source.zone) |
-    fieldMask(profile.lastCpupid) |
-    (isDevice ? 1n << BigInt(profile.reservedBit) : 0n);
-  fields.setInt32(fieldOffset('mapcount'), profile.mapcount, true);
-  fields.setInt32(fieldOffset('refcount'), profile.refcount[source.kind], true);
-  if (isDevice) {
-    fields.setBigUint64(fieldOffset('pgmap'), BigInt(source.pgmap ?? 0), true);
-  } else {
-    // An empty list points to itself. The memmap is shared by threads and may outlive a process, so the pointer is
-    // stored as the offset from the start of the range's memmap instead of an address.
-    const self = BigInt(fieldOffset('lru_next'));
-    for (const name of ['lru_next', 'lru_prev']) {
-      const lane = fieldOffset(name) / 8;
-      lanes[lane] = self;
-      lanes[descriptorLanes + lane] = BigInt(selfPointerStep);
-    }
-  }
-  return pattern;
 }
 
 /**
@@ -114,11 +119,4 @@ export function tablePattern(template: Uint8Array, indexWord: number | undefined
     pattern[descriptorWords + indexWord] = 1;
   }
   return pattern;
-}
-
-/** Names and sizes for whoever compares the addon with this table. */
-export function layoutFacts(): Record<string, number> {
-  const facts: Record<string, number> = { lanes: descriptorLanes };
-  for (const field of descriptorFields) facts[`offset_${field.name}`] = field.offset;
-  return facts;
 }

@@ -203,6 +203,31 @@ export function descriptorOffset(range: PfnExtent, pfn: number): number {
   return (pfn - range.startPfn) * descriptorSizeBytes;
 }
 
+/** The pfn whose descriptor lies at a byte offset: the inverse of {@link descriptorOffset}. */
+export function pfnOfDescriptor(range: Pick<PfnExtent, 'startPfn'>, offsetBytes: number): number {
+  return range.startPfn + Math.floor(offsetBytes / descriptorSizeBytes);
+}
+
+/** Number of a page in its period, where periods of so many pages begin at the start of an extent that holds `pfn`. */
+export function placeInPeriod(extent: PfnExtent, pfn: number, periodPages: number): number {
+  return (pfn - extent.startPfn) % periodPages;
+}
+
+/** First pfn of the pageblock that holds `pfn`. */
+export function pageblockStart(pfn: number): number {
+  return roundDown(pfn, pageblockPages);
+}
+
+/** Number of the pageblock that holds `pfn`, which must lie in the range, counted from the one that the range begins in. */
+export function pageblockOf(range: ChunkGeometry, pfn: number): number {
+  return ((pfn - range.basePfn) / pageblockPages) | 0;
+}
+
+/** The most pageblocks that a range of so many pages meets, wherever it begins. */
+export function pageblocksMax(pages: number): number {
+  return Math.ceil(pages / pageblockPages) + 1;
+}
+
 /** Index of the range (sorted by pfn, not overlapping) that holds `pfn`, or −1. */
 export function findRange(ranges: readonly PfnExtent[], pfn: number): number {
   let low = 0;

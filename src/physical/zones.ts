@@ -35,8 +35,9 @@ export interface PlannedRange extends PfnExtent {
   readonly kind: MemoryKind;
   /** For device memory: which dev_pagemap it belongs to, 1 or more. */
   readonly pgmap?: number;
-  /** As of the memory's extent: see {@link MemoryExtent}. */
+  /** As in {@link MemoryExtent}. */
   readonly mode?: DeviceMode;
+  /** As in {@link MemoryExtent}. */
   readonly compoundPages?: number;
 }
 

@@ -2,14 +2,14 @@
  * Where everything lies in a region: one layout on every backing.
  *
  *   superblock (4 KiB) | range table | segment table | part table | session | process table | control words | range words |
- *   owner table | chunk words | padding to 2 MiB | descriptors
+ *   owner table | chunk words | pageblocks | padding to 2 MiB | descriptors
  *
  * The descriptors of each range start at a multiple of 2 MiB (of 1 GiB on a device-dax device that maps nothing smaller), so
  * that huge pages and section borders meet. In memory, all before the descriptors is one SharedArrayBuffer and each range's
  * descriptors are another: a typed array ends at 16 GiB. Words that several threads write stand alone in their 64-byte line.
  * What concerns one process alone, its orders to its own drains, is not in the region: see orderLine.
  */
-import { descriptorSizeBytes, hugePageSizeBytes, roundUp } from '../physical/geometry.ts';
+import { descriptorSizeBytes, hugePageSizeBytes, pageblocksMax, roundUp } from '../physical/geometry.ts';
 
 export const lineSizeBytes = 64;
 export const superblockSizeBytes = 4096;
@@ -74,6 +74,9 @@ export const rangeLine = {
 } as const;
 const rangeLines = 3;
 
+/** Bits for each pageblock; see src/region/pageblocks.ts. */
+export const pageblockBits = 4;
+
 /** Entries of the tables behind the superblock. */
 export interface TableCounts {
   readonly ranges: number;
@@ -102,6 +105,8 @@ export interface RegionLayout {
   readonly rangeWords: number;
   readonly owners: number;
   readonly chunkWords: number;
+  /** Where the bits of each range's pageblocks begin, at a line. */
+  readonly pageblocks: readonly number[];
   /** Bytes of all the above: the control buffer. */
   readonly controlSizeBytes: number;
   /** Where each range's descriptors begin. */
@@ -140,7 +145,13 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
   const owners = rangeWords + ranges.length * rangeLines * lineSizeBytes;
   const chunkWords = owners + ownerSlots * ownerSlotSizeBytes;
   const chunks = ranges.reduce((sum, range) => sum + range.chunks, 0);
-  const controlSizeBytes = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
+  let pageblocksEnd = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
+  const pageblocks = ranges.map(({ pages }) => {
+    const start = pageblocksEnd;
+    pageblocksEnd = roundUp(start + (pageblocksMax(pages) * pageblockBits) / 8, lineSizeBytes);
+    return start;
+  });
+  const controlSizeBytes = pageblocksEnd;
   let next = roundUp(controlSizeBytes, alignmentBytes);
   const data = ranges.map(({ pages }) => {
     const start = next;
@@ -154,6 +165,7 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
     rangeWords,
     owners,
     chunkWords,
+    pageblocks,
     controlSizeBytes,
     data,
     totalSizeBytes: next,

@@ -1,6 +1,6 @@
 /** A range with its memory, and its place among the chunk words of its region. */
-import { descriptorWords, patternWords } from '../descriptor/layout.ts';
-import { atPeriod, type Content, type ContentPart, type Pattern } from '../descriptor/pattern.ts';
+import { descriptorWords } from '../descriptor/layout.ts';
+import { packContent } from '../descriptor/pattern.ts';
 import {
   batchChunksOf,
   chunkEnd,
@@ -13,7 +13,7 @@ import {
   runChunksOf,
 } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
-import type { PlannedMemmap, Segment } from '../plan.ts';
+import { type PlannedMemmap, type Segment, sharablePages } from '../plan.ts';
 import type { DataBuffer } from './backing.ts';
 import { type RegionLayout, rangeWord } from './layout.ts';
 
@@ -27,8 +27,8 @@ const windowDescriptors: number = 2 ** 24;
 export type RunVisit = (words: Uint32Array, at: number, count: number) => number;
 
 /**
- * The same with what belongs there: a pattern, and the number of the run's first descriptor in the range, from which the
- * pattern steps. The arguments of an init kernel.
+ * The same with what belongs there: a pattern or a packed content, and the number of the run's first descriptor in the range.
+ * The arguments of an init kernel.
  */
 export type ContentVisit = (
   words: Uint32Array,
@@ -69,12 +69,12 @@ export class RegionRange implements RunGeometry {
   /** Where each segment ends, counted from the start of the range. */
   readonly #segmentEnds: readonly number[];
   /**
-   * Pages of a compound page that have descriptors of their own; all of them unless tails are shared: then those behind are the
-   * same memory as the second half of these.
+   * Where tails are shared: pages of a compound page, and how many of them have descriptors of their own; those of the others are
+   * the memory of the second half of these. The range then holds compound pages and nothing else.
    */
-  readonly #storedPages: number;
-  /** What {@link atPeriod} makes. */
-  readonly #scratch: Pattern = new Uint32Array(patternWords);
+  readonly #sharing: { readonly periodPages: number; readonly ownPages: number } | undefined;
+  /** What is written into each segment, as init kernels take it. */
+  readonly #contents: readonly Uint32Array[];
 
   /** @param pageSizeBytes of the memory behind `data`. */
   constructor(
@@ -103,11 +103,16 @@ export class RegionRange implements RunGeometry {
     this.segments = plan.segments;
     // `| 0`: see chunkGeometry
     this.#segmentEnds = plan.segments.map(({ endPfn }) => (endPfn - plan.startPfn) | 0);
+    this.#contents = plan.segments.map(({ startPfn, content }) => packContent(content, startPfn - plan.startPfn));
+    const { tailBlockBytes } = data;
+    const periodPages = sharablePages(plan);
+    this.#sharing =
+      tailBlockBytes === undefined || periodPages === undefined
+        ? undefined
+        : { periodPages, ownPages: (2 * tailBlockBytes) / descriptorSizeBytes };
     this.drainCursor = rangeWord(layout, index, 'drainCursor');
     this.growCursor = rangeWord(layout, index, 'growCursor');
     this.wantedRun = rangeWord(layout, index, 'wantedRun');
-    this.#storedPages =
-      data.tailBlockBytes === undefined ? this.pages : (2 * data.tailBlockBytes) / descriptorSizeBytes;
     this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
     for (let first = 0; first < this.pages; first += windowDescriptors) {
       const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;
@@ -137,21 +142,37 @@ export class RegionRange implements RunGeometry {
     return this.sumOver(chunkStartIndex(this, first), chunkEndIndex(this, end - 1), visit, untilNonZero);
   }
 
-  /** As {@link sumOver}, in runs that have one pattern, which is told. Descriptors that share their memory are visited once. */
+  /** As {@link sumOver}, in runs that have one content, which is told. Descriptors that share their memory are visited once. */
   sumOverContent(startIndex: number, endIndex: number, visit: ContentVisit, untilNonZero = false): number {
     let sum = 0;
-    let index = startIndex;
+    let index = this.#nextOwn(startIndex);
     for (let segment = this.#segmentOf(startIndex); index < endIndex; segment++) {
       const end = Math.min(endIndex, this.#segmentEnds[segment] as number);
-      const { content } = this.segments[segment] as Segment;
-      if (content.periodPages === 1) {
-        const { pattern } = content.parts[0] as ContentPart;
-        sum += this.#sumOverPattern(index, end, visit, pattern, untilNonZero);
-      } else sum += this.#sumOverPeriods(segment, content, index, end, visit, untilNonZero);
-      if (untilNonZero && sum !== 0) return sum;
-      index = end;
+      const content = this.#contents[segment] as Uint32Array;
+      while (index < end) {
+        const inWindow = index & (windowDescriptors - 1);
+        const count = Math.min(this.#ownEnd(index, end) - index, windowDescriptors - inWindow);
+        sum += visit(this.#windowOf(index), Math.imul(inWindow, descriptorWords), count, content, index);
+        if (untilNonZero && sum !== 0) return sum;
+        index = this.#nextOwn(index + count);
+      }
     }
     return sum;
+  }
+
+  /** Where descriptors with memory of their own end, from one of them on; at most `end`. */
+  #ownEnd(index: number, end: number): number {
+    if (this.#sharing === undefined) return end;
+    const { periodPages, ownPages } = this.#sharing;
+    return Math.min(end, index - (index % periodPages) + ownPages);
+  }
+
+  /** The first descriptor from one on that has memory of its own. */
+  #nextOwn(index: number): number {
+    if (this.#sharing === undefined) return index;
+    const { periodPages, ownPages } = this.#sharing;
+    const inPeriod = index % periodPages;
+    return inPeriod < ownPages ? index : index - inPeriod + periodPages;
   }
 
   /** The same for the chunks `[first, end)`, which may not be empty. */
@@ -173,56 +194,6 @@ export class RegionRange implements RunGeometry {
       else high = middle;
     }
     return low;
-  }
-
-  #sumOverPattern(
-    startIndex: number,
-    endIndex: number,
-    visit: ContentVisit,
-    pattern: Uint32Array,
-    untilNonZero: boolean,
-  ): number {
-    let sum = 0;
-    let index = startIndex;
-    while (index < endIndex) {
-      const inWindow = index & (windowDescriptors - 1);
-      const count = Math.min(endIndex - index, windowDescriptors - inWindow);
-      sum += visit(this.#windowOf(index), Math.imul(inWindow, descriptorWords), count, pattern, index);
-      if (untilNonZero && sum !== 0) return sum;
-      index += count;
-    }
-    return sum;
-  }
-
-  /** Descriptors of a segment whose content has a period: part by part. */
-  #sumOverPeriods(
-    segment: number,
-    { periodPages, parts }: Content,
-    startIndex: number,
-    endIndex: number,
-    visit: ContentVisit,
-    untilNonZero: boolean,
-  ): number {
-    const segmentStart = segment === 0 ? 0 : (this.#segmentEnds[segment - 1] as number);
-    let sum = 0;
-    let index = startIndex;
-    while (index < endIndex) {
-      const period = Math.floor((index - segmentStart) / periodPages);
-      const periodStart = segmentStart + period * periodPages;
-      if (index - periodStart >= this.#storedPages) {
-        index = periodStart + periodPages;
-        continue;
-      }
-      let part = parts.length - 1;
-      while (periodStart + (parts[part] as ContentPart).at > index) part--;
-      const partEnd = periodStart + (parts[part + 1]?.at ?? periodPages);
-      const end = Math.min(endIndex, partEnd, periodStart + this.#storedPages);
-      const pattern = atPeriod((parts[part] as ContentPart).pattern, period, this.#scratch);
-      sum += this.#sumOverPattern(index, end, visit, pattern, untilNonZero);
-      if (untilNonZero && sum !== 0) return sum;
-      index = end;
-    }
-    return sum;
   }
 
   /** First pfn of a chunk of this range. */

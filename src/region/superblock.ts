@@ -1,7 +1,7 @@
 /** The superblock and the tables behind it: what an attaching thread or process learns about a region, and how it is checked. */
 import { crc32 } from 'node:zlib';
 import { patternWords } from '../descriptor/layout.ts';
-import type { ContentPart } from '../descriptor/pattern.ts';
+import { type ContentPart, partsMax } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkGeometry, pageblockPages, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
 import type { MemoryKind } from '../physical/topology.ts';
@@ -295,6 +295,7 @@ function readSegment(view: DataView, entry: number, parts: readonly ContentPart[
     areCounts(1, periodPages) &&
     periodPages <= rangePagesMax &&
     (periodPages > 1 || parts.length === 1) &&
+    parts.length <= partsMax &&
     parts.every(({ at }, index) => areCounts(0, at) && at < periodPages && at > (parts[index - 1]?.at ?? -1)) &&
     parts[0]?.at === 0;
   return isSound && use !== undefined ? { startPfn, endPfn, use, content: { periodPages, parts } } : undefined;

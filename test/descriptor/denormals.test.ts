@@ -21,7 +21,7 @@ __attribute__((constructor)) static void flush(void) { _mm_setcsr(_mm_getcsr() |
 const url = (path: string): string => new URL(`../../dist/src/descriptor/${path}`, import.meta.url).href;
 const script = `
   import { jsKernel } from '${url('kernel.js')}';
-  import { pagePattern } from '${url('pattern.js')}';
+  import { pagePattern } from '${url('content.js')}';
   import { profiles } from '${url('profiles.js')}';
   const pattern = pagePattern(profiles['linux-6.1'], { startPfn: 0, endPfn: 512, nid: 0, zone: 2, kind: 'ram' });
   const words = new Uint32Array(512 * 16);

@@ -1,10 +1,11 @@
 /** The JavaScript init kernel against a plain BigInt reference: what it writes, what it leaves alone, what it finds. */
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
+import { pagePattern } from '../../dist/src/descriptor/content.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
-import { type Pattern, pagePattern, tablePattern } from '../../dist/src/descriptor/pattern.js';
+import { type Content, type Pattern, packContent, tablePattern } from '../../dist/src/descriptor/pattern.js';
 import { profiles } from '../../dist/src/descriptor/profiles.js';
-import { lanesIn, referenceLanes } from '../support/reference.js';
+import { anyContent, contentLanes, lanesIn, referenceLanes } from '../support/reference.js';
 
 const untouched = 0xdead_beef;
 /** Blocks of 64 and 128 descriptors are the kernel's own units: lengths on both sides of one and two of them. */
@@ -110,6 +111,60 @@ describe('the JavaScript kernel', () => {
     'writes what the reference says, for any pattern, index and length',
     (pattern, index, count) => expectFilled(pattern, count, index),
   );
+});
+
+describe('a content with a period', () => {
+  const content: Content = {
+    periodPages: 100,
+    parts: [
+      { at: 0, pattern: pmem },
+      { at: 1, pattern: patternOf([1n, 0n, 0n, 0n, 0n, 0n, 0n, 0n], [64n, 0n, 0n, 0n, 0n, 0n, 0n, 1n]) },
+      { at: 2, pattern: ram },
+    ],
+  };
+
+  /** Fills, and compares with the reference; then checks, over what was written and over one wrong word. */
+  function expectWritten(made: Content, startIndex: number, first: number, count: number): void {
+    const packed = packContent(made, startIndex);
+    const { words, errno } = fill(packed, count, startIndex + first);
+    expect(errno).toBe(0);
+    const wanted = Array.from({ length: count }, (_, i) => contentLanes(made, startIndex, startIndex + first + i));
+    expect(lanesIn(words, 32, count)).toEqual(wanted.flat());
+    const margins = [...words.subarray(0, 32), ...words.subarray(32 + count * 16)];
+    expect(margins).toEqual(Array.from({ length: 64 }, () => untouched));
+    expect(jsKernel.check(words, 32, count, packed, startIndex + first)).toBe(0);
+    expect(jsKernel.firstDifference(words, 32, count, packed, startIndex + first)).toBe(-1);
+    for (const place of new Set([0, Math.floor(count / 2), count - 1])) {
+      if (count === 0) continue;
+      const at = 32 + place * 16 + 5;
+      words[at] = (words[at] as number) ^ 1;
+      expect(jsKernel.check(words, 32, count, packed, startIndex + first)).toBe(1);
+      expect(jsKernel.firstDifference(words, 32, count, packed, startIndex + first)).toBe(place);
+      words[at] = (words[at] as number) ^ 1;
+    }
+  }
+
+  it.each([
+    [0, 0],
+    [0, 1],
+    [0, 100],
+    [0, 301],
+    [1, 1],
+    [99, 1],
+    [99, 2],
+    [100, 1],
+    [150, 300],
+  ])('is written from page %i on, %i descriptors, whole periods or not', (first, count) => {
+    expectWritten(content, 0, first, count);
+    expectWritten(content, 12_345, first, count);
+  });
+
+  prop.prop([
+    anyContent,
+    fc.integer({ min: 0, max: 2 ** 27 }),
+    fc.integer({ min: 0, max: 2 ** 20 }),
+    fc.integer({ min: 0, max: 200 }),
+  ])('is what the reference says, for any periods and parts', expectWritten);
 });
 
 describe('checking', () => {

@@ -49,15 +49,16 @@ describe('the layout of a region', () => {
       rangeWords: 13_184,
       owners: 13_376,
       chunkWords: 144_448,
-      controlSizeBytes: 144_512,
+      pageblocks: [144_512],
+      controlSizeBytes: 144_576,
       data: [2 * MiB],
       totalSizeBytes: 4 * MiB,
     });
   });
 
   it.each([
-    [16, 144_512],
-    [17, 144_576],
+    [16, 144_576],
+    [17, 144_640],
   ])('rounds the chunk words up to whole lines (%i chunks end at byte %i)', (chunks, controlSizeBytes) => {
     expect(regionLayout([sized(1, chunks)]).controlSizeBytes).toBe(controlSizeBytes);
   });
@@ -77,8 +78,9 @@ describe('the layout of a region', () => {
   it('is exact for eight ranges of 1 TiB', () => {
     const sizes = Array.from({ length: 8 }, () => sized(2 ** 28, 1024));
     const { data, totalSizeBytes } = regionLayout(sizes);
-    expect(data).toEqual(sizes.map((_, range) => 2 * MiB + range * 2 ** 34));
-    expect(totalSizeBytes).toBe(2 * MiB + 2 ** 37);
+    // 512 Ki pageblocks of a range have their bits in 256 KiB: with those of eight the control part is longer than 2 MiB
+    expect(data).toEqual(sizes.map((_, range) => 4 * MiB + range * 2 ** 34));
+    expect(totalSizeBytes).toBe(4 * MiB + 2 ** 37);
   });
 
   const GiB = 2 ** 30;
@@ -111,7 +113,14 @@ describe('the layout of a region', () => {
     expect(layout.rangeWords).toBeGreaterThanOrEqual(layout.control + 4 * 64);
     expect(layout.owners).toBeGreaterThanOrEqual(layout.rangeWords + sizes.length * 2 * 64);
     expect(layout.chunkWords).toBe(layout.owners + 1024 * 128);
-    expect(layout.controlSizeBytes).toBeGreaterThanOrEqual(layout.chunkWords + chunks * 4);
+    let flagsEnd = layout.chunkWords + chunks * 4;
+    for (const [range, start] of layout.pageblocks.entries()) {
+      expect(start).toBeGreaterThanOrEqual(flagsEnd);
+      expect(start % 64).toBe(0);
+      // a range that begins and ends inside pageblocks meets one more than its pages fill
+      flagsEnd = start + ((sizes[range]?.pages ?? 0) + 510) / 512 / 2;
+    }
+    expect(layout.controlSizeBytes).toBeGreaterThanOrEqual(flagsEnd);
     let behind = layout.controlSizeBytes;
     for (const [range, start] of data.entries()) {
       expect(start).toBeGreaterThanOrEqual(behind);

@@ -38,7 +38,9 @@ describe('the blocks of shared tails', () => {
 
   it('are none where even the largest that save anything are too many', () => {
     expect(chooseBlocks([{ sizeBytes: 64 * large, periodBytes: large }], (64 * 3 * 4) / 3 - 1)).toBeUndefined();
-    expect(chooseBlocks([{ sizeBytes: 1000 * small, periodBytes: small }], 9333)).toBeUndefined();
+    expect(chooseBlocks([{ sizeBytes: 1000 * small, periodBytes: small }], 3999)).toBeUndefined();
+    expect(chooseBlocks([{ sizeBytes: 1000 * small, periodBytes: small }], 4000)).toEqual([8192]);
+    expect(chooseBlocks([{ sizeBytes: 1000 * small, periodBytes: small }], 9333)).toEqual([8192]);
     expect(chooseBlocks([{ sizeBytes: 1000 * small, periodBytes: small }], 9334)).toEqual([4096]);
   });
 
@@ -48,7 +50,7 @@ describe('the blocks of shared tails', () => {
       { sizeBytes: 100 * small, periodBytes: small },
       { sizeBytes: 4 * large, periodBytes: large },
     ];
-    expect(chooseBlocks(needs, 2000)).toEqual([0, 4096, 64 * KiB]);
+    expect(chooseBlocks(needs, 2000)).toEqual([0, 4096, 128 * KiB]);
     expect(storedBytesOf({ sizeBytes: 5 * small }, 0)).toBe(5 * small);
   });
 

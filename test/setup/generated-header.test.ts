@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { headerText } from '../../.setup/generate-header.mjs';
-import { descriptorFields, descriptorLanes } from '../../dist/src/descriptor/layout.js';
+import { descriptorLanes, descriptorLayouts } from '../../dist/src/descriptor/layout.js';
 import { descriptorSizeBytes } from '../../dist/src/physical/geometry.js';
 
 const header = 'native/descriptor_layout.generated.h';
@@ -14,17 +14,32 @@ const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 it('the committed header is that of the table', () => {
   const committed = readFileSync(join(projectRoot, header), 'utf8');
-  expect(committed).toBe(headerText({ descriptorSizeBytes, descriptorLanes, descriptorFields }));
+  expect(committed).toBe(
+    headerText({ descriptorSizeBytes, descriptorLanes, layouts: Object.values(descriptorLayouts) }),
+  );
 });
 
 it('a field that is a word of C++ gets an underscore there and keeps its name', () => {
   const text = headerText({
     descriptorSizeBytes: 64,
     descriptorLanes: 8,
-    descriptorFields: [{ name: 'private', offset: 40, sizeBytes: 8 }],
+    layouts: [{ name: '4.18', fields: [{ name: 'private', offset: 40, sizeBytes: 8 }] }],
   });
   expect(text).toContain('inline constexpr Field private_{"private", 40, 8};');
-  expect(text).toContain('    field::private_,\n');
+  expect(text).toContain('    private_,\n');
+});
+
+it('each layout has a namespace, whose name C++ takes, and stands in the list by its own name', () => {
+  const layout = (name: string): { name: string; fields: { name: string; offset: number; sizeBytes: number }[] } => ({
+    name,
+    fields: [{ name: 'flags', offset: 0, sizeBytes: 8 }],
+  });
+  const layouts = [layout('before-4.18'), layout('4.18'), layout('6.15')];
+  const text = headerText({ descriptorSizeBytes: 64, descriptorLanes: 8, layouts });
+  const names = text.split('\n').filter((line) => /^namespace .*_\d/.test(line));
+  expect(names).toEqual(['namespace before_4_18 {', 'namespace since_4_18 {', 'namespace since_6_15 {']);
+  expect(text).toContain('    DescriptorLayout{"before-4.18", before_4_18::kFields},\n');
+  expect(text).toContain('    DescriptorLayout{"6.15", since_6_15::kFields},\n');
 });
 
 describe('the generator', () => {

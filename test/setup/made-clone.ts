@@ -79,7 +79,7 @@ export class MadeClone {
     this.write('native/one.cc', '');
     this.write('native/test/one_test.cc', '');
     this.write('src/cli/main.ts', 'console.log(process.argv.slice(2).join(" ")); process.exitCode = 5;');
-    this.write('src/descriptor/layout.ts', 'export const descriptorFields = [], descriptorLanes = 8;');
+    this.write('src/descriptor/layout.ts', 'export const descriptorLayouts = {}, descriptorLanes = 8;');
     this.write('src/physical/geometry.ts', 'export const descriptorSizeBytes = 64;');
     this.write('workers/worker.ts', '');
     for (const [name, text] of Object.entries(tools)) writeFileSync(this.#tool(name), text);

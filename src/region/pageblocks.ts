@@ -1,0 +1,90 @@
+/**
+ * Pageblocks: four bits for each, as in Linux's pageblock_flags (enum pageblock_bits): three for the migrate type of its pages,
+ * one by which compaction skips it. The only file with Atomics on them.
+ *
+ * All memory is MIGRATE_MOVABLE when it is initialized. What is stored is the difference from that (XOR), so that zeros mean
+ * movable and initializing writes nothing. Eight pageblocks share a word, and threads change theirs without locks, as
+ * set_pfnblock_flags_mask does. Nothing else is ordered by them: relaxed order would do for all of these Atomics.
+ *
+ * A pageblock that two ranges meet in has its bits with the first of them: it has one migrate type.
+ */
+import { invariant } from '../errors.ts';
+import { pageblockOf, pageblockStart } from '../physical/geometry.ts';
+import { pageblockBits } from './layout.ts';
+import type { RegionRange } from './range.ts';
+import type { Region } from './region.ts';
+
+/** Names of migrate types, by their numbers in Linux 6.1 with CMA and memory isolation (enum migratetype). */
+export const migrateTypes = ['unmovable', 'movable', 'reclaimable', 'highatomic', 'cma', 'isolate'] as const;
+
+/** What may be done to the pages of a pageblock. */
+export type MigrateType = (typeof migrateTypes)[number];
+
+/** MIGRATETYPE_MASK: the bits of the migrate type. */
+const migrateTypeMask = 0b0111;
+/** What zeros mean. */
+const initialFlags: number = migrateTypes.indexOf('movable');
+
+const pageblocksPerWord: number = 32 / pageblockBits;
+
+/** Where the bits of a pageblock are: a word of the control buffer, and a place in it. */
+interface PageblockPlace {
+  readonly word: number;
+  readonly shift: number;
+}
+
+function placeOf({ layout }: Region, range: RegionRange, pageblock: number): PageblockPlace {
+  const first = (layout.pageblocks[range.index] as number) / Int32Array.BYTES_PER_ELEMENT;
+  const inWord = pageblock % pageblocksPerWord;
+  return { word: first + (pageblock - inWord) / pageblocksPerWord, shift: inWord * pageblockBits };
+}
+
+/** Where the bits of the pageblock that holds `pfn` are. @param range the one that holds it */
+function placeOfPfn(region: Region, range: RegionRange, pfn: number): PageblockPlace {
+  const start = pageblockStart(pfn);
+  const owner = start < range.startPfn ? region.ranges.find(({ endPfn }) => endPfn > start) : range;
+  invariant(owner !== undefined, 'the range of a pfn is one that ends behind its pageblock');
+  return placeOf(region, owner, pageblockOf(owner, start));
+}
+
+/** Changes the bits of `mask` at a place to those of `flags`. */
+function change({ control }: Region, { word, shift }: PageblockPlace, flags: number, mask: number): void {
+  let before = Atomics.load(control, word);
+  for (;;) {
+    const wanted = (before & ~(mask << shift)) | ((flags & mask) << shift);
+    if (wanted === before) return;
+    const found = Atomics.compareExchange(control, word, before, wanted);
+    if (found === before) return;
+    // somebody has changed another pageblock of this word, or this one
+    before = found;
+  }
+}
+
+/** Migrate type of the pageblock that holds `pfn` (get_pfnblock_migratetype). @param range the one that holds it */
+export function migrateTypeOf(region: Region, range: RegionRange, pfn: number): MigrateType {
+  const { word, shift } = placeOfPfn(region, range, pfn);
+  const stored = Atomics.load(region.control, word) >>> shift;
+  const type = migrateTypes[(stored ^ initialFlags) & migrateTypeMask];
+  invariant(type !== undefined, 'a pageblock has a migrate type');
+  return type;
+}
+
+/** Sets it (set_pageblock_migratetype), and leaves the bit of compaction alone. */
+export function setMigrateTypeOf(region: Region, range: RegionRange, pfn: number, type: MigrateType): void {
+  change(region, placeOfPfn(region, range, pfn), migrateTypes.indexOf(type) ^ initialFlags, migrateTypeMask);
+}
+
+/** Makes the pageblocks of `[startPfn, endPfn)`, which lies in a range, what they are when it is initialized. */
+export function resetPageblocks(region: Region, range: RegionRange, startPfn: number, endPfn: number): void {
+  const all = 2 ** pageblockBits - 1;
+  const end = pageblockOf(range, endPfn - 1) + 1;
+  for (let pageblock = pageblockOf(range, startPfn); pageblock < end; ) {
+    const place = placeOf(region, range, pageblock);
+    // most words are zeros, and stay clean
+    if (Atomics.load(region.control, place.word) === 0) pageblock += pageblocksPerWord - place.shift / pageblockBits;
+    else {
+      change(region, place, 0, all);
+      pageblock++;
+    }
+  }
+}
