@@ -148,7 +148,7 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
   let pageblocksEnd = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
   const pageblocks = ranges.map(({ pages }) => {
     const start = pageblocksEnd;
-    pageblocksEnd = roundUp(start + (pageblocksMax(pages) * pageblockBits) / 8, lineSizeBytes);
+    pageblocksEnd = roundUp(start + Math.ceil((pageblocksMax(pages) * pageblockBits) / 8), lineSizeBytes);
     return start;
   });
   const controlSizeBytes = pageblocksEnd;

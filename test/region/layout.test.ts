@@ -118,7 +118,7 @@ describe('the layout of a region', () => {
       expect(start).toBeGreaterThanOrEqual(flagsEnd);
       expect(start % 64).toBe(0);
       // a range that begins and ends inside pageblocks meets one more than its pages fill
-      flagsEnd = start + ((sizes[range]?.pages ?? 0) + 510) / 512 / 2;
+      flagsEnd = start + (Math.floor(((sizes[range]?.pages ?? 0) + 510) / 512) + 1) / 2;
     }
     expect(layout.controlSizeBytes).toBeGreaterThanOrEqual(flagsEnd);
     let behind = layout.controlSizeBytes;
