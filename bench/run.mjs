@@ -25,6 +25,7 @@ const names = [
   'linux',
   'numa',
   'pmem',
+  'shared-tails',
 ];
 
 const { values, positionals } = parseArgs({

@@ -41,7 +41,7 @@ while (faultEveryMs > 0 && readyMs === 0) {
 }
 await ready;
 const { storePath, totals, workers } = memmap.stats();
-const { pageSize, effective } = memmap.backing;
+const { pageSize, effective, sharedTails } = memmap.backing;
 const againMs = [];
 const firstTouch = { latenciesUs: [...latenciesUs], outcomes: [...outcomes] };
 latenciesUs.length = 0;
@@ -78,5 +78,7 @@ process.stdout.write(
     pageSize,
     effective,
     chunkPages,
+    storedBytes: sharedTails?.storedBytes ?? pages * 64,
+    mappings: sharedTails?.mappings ?? 0,
   }),
 );
