@@ -33,6 +33,7 @@ describe('options that are left out', () => {
       threadsPerNode: undefined,
       chunkPages: undefined,
       profile: 'linux-6.1',
+      poison: false,
       signal: undefined,
     });
     expect(defaults).toEqual({ backing: 'huge', policy: 'hotplug', profile: 'linux-6.1' });
@@ -68,8 +69,10 @@ describe('a misuse is refused by the name of the option', () => {
     [{ rebuild: 'yes', file: 'memmap' }, 'rebuild must be true or false'],
     [{ rebuild: null }, 'rebuild must be true or false'],
     [{ policy: 'lazy' }, 'policy must be boot or hotplug, not lazy'],
-    [{ profile: 'linux-2.6' }, 'profile must be linux-6.1, not linux-2.6'],
-    [{ profile: 'toString' }, 'profile must be linux-6.1, not toString'],
+    [{ profile: 'linux-2.6' }, 'profile must be linux-4.17 or linux-6.1 or linux-6.16, not linux-2.6'],
+    [{ profile: 'toString' }, 'profile must be linux-4.17 or linux-6.1 or linux-6.16, not toString'],
+    [{ poison: 1 }, 'poison must be true or false'],
+    [{ poison: null }, 'poison must be true or false'],
     [{ signal: 'SIGINT' }, 'signal must be an AbortSignal'],
     [{ signal: {} }, 'signal must be an AbortSignal'],
     [{ topology: 5 }, 'topology must be a Topology or a SPEC such as "2x64GiB"'],

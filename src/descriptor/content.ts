@@ -5,11 +5,17 @@
  * used it yet. Two things are not as there: the memmap is shared by threads and may outlive a process, so a pointer into it
  * is stored as the offset from the start of the range's memmap; and a dev_pagemap is told by its number.
  */
-import type { PfnExtent } from '../physical/geometry.ts';
-import { rangePagesMax } from '../physical/geometry.ts';
+import { type PfnExtent, rangePagesMax } from '../physical/geometry.ts';
 import type { DeviceMode, MemoryKind } from '../physical/topology.ts';
 import type { PageUse } from '../physical/zones.ts';
-import { type DescriptorLayout, descriptorLanes, descriptorLayouts, fieldOffset, patternWords } from './layout.ts';
+import {
+  type DescriptorLayout,
+  descriptorLanes,
+  descriptorLayouts,
+  fieldOf,
+  fieldOffset,
+  patternWords,
+} from './layout.ts';
 import { type Content, type Pattern, plainContent } from './pattern.ts';
 import { fieldMask, type KernelProfile, placeBits, selfPointerStep } from './profiles.ts';
 
@@ -45,8 +51,7 @@ class Template {
 
   /** Sets a field; negative values in two's complement. */
   set(name: string, value: bigint | number): this {
-    const offset = fieldOffset(this.#layout, name);
-    const { sizeBytes } = this.#layout.fields.find((field) => field.name === name) as { sizeBytes: number };
+    const { offset, sizeBytes } = fieldOf(this.#layout, name);
     for (let byte = 0; byte < sizeBytes; byte++) {
       this.#bytes.setUint8(offset + byte, Number((BigInt(value) >> BigInt(8 * byte)) & 0xffn));
     }

@@ -118,11 +118,16 @@ export const descriptorLayouts: Readonly<Record<LayoutName, DescriptorLayout>> =
   },
 };
 
-/** Byte offset of a field by its name, which is unique in a layout. @throws RangeError when the layout has none of that name */
-export function fieldOffset({ name: layout, fields }: DescriptorLayout, name: string): number {
+/** A field by its name, which is unique in a layout. @throws RangeError when the layout has none of that name */
+export function fieldOf({ name: layout, fields }: DescriptorLayout, name: string): DescriptorField {
   const found = fields.find((candidate) => candidate.name === name);
   if (found === undefined) throw new RangeError(`no descriptor field of layout ${layout} is called ${name}`);
-  return found.offset;
+  return found;
+}
+
+/** Byte offset of a field. @throws as {@link fieldOf} */
+export function fieldOffset(layout: DescriptorLayout, name: string): number {
+  return fieldOf(layout, name).offset;
 }
 
 /** 32-bit words in a descriptor. */

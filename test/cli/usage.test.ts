@@ -52,7 +52,7 @@ describe('wrong usage ends with status 2, and tells', () => {
   it.each([
     ['--backing', 'disk', 'huge, shared, hugetlb, file, devdax'],
     ['--policy', 'lazy', 'boot, hotplug'],
-    ['--profile', 'linux-2.6', 'linux-6.1'],
+    ['--profile', 'linux-2.6', 'linux-4.17, linux-6.1, linux-6.16'],
   ])('a bad choice: %s %s', async (option, value, choices) => {
     expect(await complaint([...small, option, value])).toBe(
       `error: option '${option} <NAME>' argument '${value}' is invalid. Allowed choices are ${choices}.\n`,
@@ -146,7 +146,16 @@ describe('help', () => {
   it('names every option of the contract, and what runs without a command', async () => {
     const { stdout } = await runCli(['init', '--help']);
     const options = ['detect', 'simulate <SPEC>', 'iomem <FILE>', 'backing <NAME>', 'file <PATH>', 'policy <NAME>'];
-    const more = ['threads <N>', 'faults <N>', 'profile <NAME>', 'verify', 'json', 'durability <NAME>', 'rebuild'];
+    const more = [
+      'threads <N>',
+      'faults <N>',
+      'profile <NAME>',
+      'poison',
+      'verify',
+      'json',
+      'durability <NAME>',
+      'rebuild',
+    ];
     expect([...options, ...more].filter((option) => !stdout.includes(`\n  --${option} `))).toEqual([]);
     expect((await runCli(['--help'])).stdout).toContain('Without a command: init --faults 1000 --verify\n');
   });

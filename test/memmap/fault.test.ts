@@ -131,6 +131,63 @@ describe('fault', () => {
   });
 });
 
+describe('initializedPages', () => {
+  it('counts the pages of an extent that are initialized, cut to the extent', async () => {
+    const memmap = await open();
+    const counts = (...extents: [number, number][]): number[] =>
+      extents.map(([start, end]) => memmap.initializedPages(start, end));
+    expect(counts([700, 5700], [0, 2 ** 40])).toEqual([0, 0]);
+    memmap.fault(2000);
+    expect(counts([1536, 2560], [1536, 2561], [1535, 2560], [1600, 1700], [2559, 2560], [2560, 3000])).toEqual([
+      1024, 1024, 1024, 100, 1, 0,
+    ]);
+    expect(counts([700, 1536], [1536, 1536], [0, 0], [2 ** 40, 2 ** 41])).toEqual([0, 0, 0, 0]);
+  });
+
+  it('does not count the pages of holes, wherever the extent begins and ends', async () => {
+    const memmap = await open();
+    memmap.fault(700);
+    memmap.fault(5699);
+    memmap.fault(10_000);
+    memmap.fault(20_000);
+    const [first, last, one] = [1536 - 700, 5700 - 5632, 1];
+    expect(memmap.initializedPages(0, 700)).toBe(0);
+    expect(memmap.initializedPages(0, 701)).toBe(1);
+    expect(memmap.initializedPages(0, 9000)).toBe(first + last);
+    expect(memmap.initializedPages(6000, 10_000)).toBe(0);
+    expect(memmap.initializedPages(6000, 15_000)).toBe(one);
+    expect(memmap.initializedPages(10_001, 20_000)).toBe(0);
+    // from pageblock border 19968 on
+    expect(memmap.initializedPages(0, 400_000)).toBe(first + last + one + 19_968 + 1024 - 20_000);
+    expect(memmap.initializedPages(320_000, 400_000)).toBe(0);
+  });
+
+  it('is all of them when all is initialized', async () => {
+    const memmap = await open();
+    await memmap.sync();
+    expect(memmap.initializedPages(0, 2 ** 40)).toBe(memmap.pages);
+  });
+
+  it.each([
+    [-1, 5],
+    [5, 4],
+    [0.5, 4],
+    [0, 1.5],
+    [Number.NaN, 4],
+    [0, Number.POSITIVE_INFINITY],
+    [0, 2 ** 53],
+  ])('refuses [%d, %d), which is no extent', async (start, end) => {
+    const memmap = await open();
+    expect(() => memmap.initializedPages(start, end)).toThrow(RangeError);
+  });
+
+  it('is refused when the memmap is closed', async () => {
+    const memmap = await Memmap.open({ topology: machine(ram(0, 512)), threadsPerNode: 0 });
+    await memmap.close();
+    expect(() => memmap.initializedPages(0, 512)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+});
+
 describe('offsets', () => {
   it('are plain: 64 bytes a pfn from the start of the range', async () => {
     const memmap = await open();

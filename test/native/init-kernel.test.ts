@@ -3,8 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
+import { contentOf } from '../../dist/src/descriptor/content.js';
 import { jsKernel } from '../../dist/src/descriptor/kernel.js';
+import { type Content, packContent, partsMax } from '../../dist/src/descriptor/pattern.js';
+import { profiles } from '../../dist/src/descriptor/profiles.js';
 import { nativeKernels } from '../../dist/src/native.js';
+import { anyContent, contentLanes } from '../support/reference.js';
 import { addon, loaderPath, named, projectRoot, skipReason, untyped } from './built-addon.js';
 
 const untouched = 0xa5a5_a5a5;
@@ -127,6 +131,108 @@ describe.skipIf(skipReason !== undefined)(named('the init kernel of the addon'),
     expect(words[0]).toBe(0);
     expect(addon.firstDifference(words, length - 3 * descriptorWords, 3, selfPointers, 2 ** 28 - 3)).toBe(0);
     expect(() => addon.fill(words, length - 31, 2, constant, 0, 0)).toThrow(RangeError);
+  });
+
+  describe('a content with a period', () => {
+    const words32 = (lanes64: readonly bigint[]): Uint32Array => new Uint32Array(BigUint64Array.from(lanes64).buffer);
+
+    /** Fills by every path, as `expectFilled` does, and finds one wrong word in each descriptor that is told. */
+    function expectWritten(content: Content, startIndex: number, first: number, count: number): void {
+      const packed = packContent(content, startIndex);
+      const index = startIndex + first;
+      const words = new Uint32Array(5 + count * descriptorWords);
+      for (const [path, { name, kind }] of paths) {
+        words.fill(untouched);
+        if (kind === 'sparse') words.fill(0, 2, 2 + count * descriptorWords);
+        const wanted = words.slice();
+        for (let k = 0; k < count; k++) {
+          wanted.set(words32(contentLanes(content, startIndex, index + k)), 2 + k * descriptorWords);
+        }
+        expect(addon.fill(words, 2, count, packed, index, path), name).toBe(0);
+        expect(Buffer.compare(bytesOf(words), bytesOf(wanted)), name).toBe(0);
+      }
+      expect(addon.check(words, 2, count, packed, index)).toBe(0);
+      expect(addon.firstDifference(words, 2, count, packed, index)).toBe(-1);
+      for (let place = 0; place < count; place += 17) {
+        const at = 2 + place * descriptorWords + 9;
+        words[at] = (words[at] as number) ^ 0x8000_0000;
+        expect(addon.check(words, 2, count, packed, index)).toBe(1);
+        expect(addon.firstDifference(words, 2, count, packed, index)).toBe(place);
+        words[at] = (words[at] as number) ^ 0x8000_0000;
+      }
+    }
+
+    property.prop([anyContent, fc.nat({ max: 2 ** 27 }), fc.nat({ max: 2 ** 20 }), fc.nat({ max: 200 })])(
+      'is written as defined, whatever its periods and parts, by every store path',
+      expectWritten,
+    );
+
+    const whole = { startPfn: 0, endPfn: 4096 } as const;
+    const ramRange = { ...whole, nid: 3, zone: 2, kind: 'ram' } as const;
+    const device = { ...whole, nid: 3, zone: 4, kind: 'device', pgmap: 7 } as const;
+    const ranges = {
+      ram: ramRange,
+      fsdax: { ...device, mode: 'fsdax' },
+      devdax: { ...device, mode: 'devdax' },
+      '2 MiB devdax': { ...device, mode: 'devdax', compoundPages: 512 },
+      '1 GiB devdax': { ...device, mode: 'devdax', compoundPages: 2 ** 18 },
+    } as const;
+    const uses = ['present', 'reserved', 'unavailable', 'altmap'] as const;
+    const cases = Object.values(profiles).flatMap((profile) =>
+      Object.entries(ranges).flatMap(([name, range]) => uses.map((use) => ({ profile, name, range, use }))),
+    );
+
+    it.each(cases)(
+      'of $profile.name, $name that is $use, is the same bytes by all kernels',
+      ({ profile, range, use }) => {
+        const content = contentOf(profile, range, { ...whole, startPfn: 7, use });
+        expectWritten(content, 7, 0, 700);
+        const packed = packContent(content, 7);
+        const byAddon = new Uint32Array(700 * descriptorWords);
+        const byJs = new Uint32Array(byAddon.length);
+        addon.fill(byAddon, 0, 700, packed, 300, 0);
+        jsKernel.fill(byJs, 0, 700, packed, 300);
+        expect(Buffer.compare(bytesOf(byAddon), bytesOf(byJs))).toBe(0);
+      },
+    );
+
+    it('takes as many parts as are promised', () => {
+      const parts = Array.from({ length: partsMax }, (_, at) => ({ at, pattern: new Uint32Array(32).fill(at + 1) }));
+      expectWritten({ periodPages: partsMax + 3, parts }, 5, 4, 40);
+      const more = [...parts, { at: partsMax, pattern: new Uint32Array(32) }];
+      const packed = packContent({ periodPages: partsMax + 3, parts: more }, 5);
+      expect(() => addon.fill(new Uint32Array(16), 0, 1, packed, 5, 0)).toThrow(RangeError);
+    });
+
+    const two = (): Uint32Array => {
+      const part = (at: number): Content['parts'][number] => ({ at, pattern: new Uint32Array(32) });
+      return packContent({ periodPages: 10, parts: [part(0), part(4)] }, 100);
+    };
+
+    it.each<[string, (packed: Uint32Array) => Uint32Array | undefined, string]>([
+      ['no period', (packed) => packed.fill(0, 0, 1), 'line must be parts in order'],
+      ['a first part behind the start', (packed) => packed.fill(1, 2, 3), 'line must be parts in order'],
+      ['a second part at the first', (packed) => packed.fill(0, 2 + 33, 3 + 33), 'line must be parts in order'],
+      ['a part behind the period', (packed) => packed.fill(10, 2 + 33, 3 + 33), 'line must be parts in order'],
+      ['a word too many', (packed) => new Uint32Array([...packed, 0]), 'line must be 32 words long'],
+      ['a word too few', (packed) => packed.subarray(1), 'line must be 32 words long'],
+      ['no part', (packed) => packed.subarray(0, 2), 'line must be 32 words long'],
+      ['nothing', () => new Uint32Array(), 'line must be 32 words long'],
+    ])('that has %s is refused, and nothing is written', (_, spoil, text) => {
+      const words = new Uint32Array(32 * descriptorWords).fill(untouched);
+      const packed = spoil(two());
+      for (const name of ['fill', 'check', 'firstDifference'] as const) {
+        expect(() => untyped[name](words, 0, 3, packed, 100, 0)).toThrow(`${name}: ${text}`);
+        expect(() => untyped[name](words, 0, 3, packed, 100, 0)).toThrow(RangeError);
+      }
+      expect(words.every((word) => word === untouched)).toBe(true);
+    });
+
+    it('has no descriptors before its start', () => {
+      const words = new Uint32Array(16);
+      expect(() => addon.fill(words, 0, 1, two(), 99, 0)).toThrow('fill: firstIndex must be an integer from 100 to');
+      expect(addon.fill(words, 0, 1, two(), 100, 0)).toBe(0);
+    });
   });
 
   describe('check and firstDifference', () => {

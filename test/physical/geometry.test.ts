@@ -14,9 +14,14 @@ import {
   firstChunk,
   intersect,
   type PfnExtent,
+  pageblockOf,
+  pageblockStart,
+  pageblocksMax,
   pagesInside,
   pfnLimit,
   pfnOfByte,
+  pfnOfDescriptor,
+  placeInPeriod,
   roundDown,
   roundUp,
 } from '../../dist/src/physical/geometry.js';
@@ -225,6 +230,12 @@ describe('pfn arithmetic', () => {
   it('places a descriptor every 64 bytes', () => {
     expect(descriptorOffset(extent(700, 2 ** 40), 700)).toBe(0);
     expect(descriptorOffset(extent(700, 2 ** 40), 700 + TiB - 1)).toBe(2 ** 34 - 64);
+    expect([0, 63, 64, 2 ** 34 - 64].map((offset) => pfnOfDescriptor({ startPfn: 700 }, offset))).toEqual([
+      700,
+      700,
+      701,
+      700 + TiB - 1,
+    ]);
   });
 
   it('finds the range of a pfn, and none in a hole or at either end', () => {
@@ -233,4 +244,31 @@ describe('pfn arithmetic', () => {
     expect(found).toEqual([-1, 0, 0, -1, -1, 1, 1, 2, 2, -1]);
     expect(findRange([], 0)).toBe(-1);
   });
+
+  it('counts pages in their period from the start of an extent', () => {
+    const high = extent(2 ** 39 + 5, 2 ** 40);
+    expect([0, 1, 511, 512, 513].map((page) => placeInPeriod(high, high.startPfn + page, 512))).toEqual([
+      0, 1, 511, 0, 1,
+    ]);
+    expect(placeInPeriod(high, high.startPfn + 12_345, 1)).toBe(0);
+  });
+
+  it.each([0, 2 ** 39])('numbers pageblocks from the one that a range begins in (%i and on)', (base) => {
+    const range = chunkGeometry(extent(base + 700, base + 5000));
+    const pages = [700, 1023, 1024, 1535, 1536, 4999];
+    expect(pages.map((page) => pageblockOf(range, base + page))).toEqual([0, 0, 1, 1, 2, 8]);
+    expect(pages.map((page) => pageblockStart(base + page))).toEqual(
+      [512, 512, 1024, 1024, 1536, 4608].map((page) => base + page),
+    );
+  });
+
+  it.each([1, 2, 511, 512, 513, 1024, TiB])(
+    '%i pages meet no more pageblocks than it says, wherever they lie',
+    (pages) => {
+      for (const lead of [0, 1, 510, 511]) {
+        const range = chunkGeometry(extent(lead, lead + pages));
+        expect(pageblockOf(range, range.endPfn - 1)).toBeLessThan(pageblocksMax(pages));
+      }
+    },
+  );
 });

@@ -8,6 +8,11 @@ const deeds = {
   fault: (pfn, order) => memmap.fault(pfn, order),
   faultAsync: (pfn, order) => memmap.faultAsync(pfn, order),
   flags: (pfn) => memmap.page(pfn).flags,
+  migrateType: (pfn) => memmap.migrateType(pfn),
+  // sets one type after the other, each again and again
+  setMigrateTypes: (pfn, types, rounds) => {
+    for (let i = 0; i < rounds; i++) for (const type of types) memmap.setMigrateType(pfn, type);
+  },
   grow: (nid, pages) => memmap.grow(nid, pages),
   ready: () => memmap.ready,
   state: () => memmap.state,
