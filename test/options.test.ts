@@ -33,6 +33,7 @@ describe('options that are left out', () => {
       threadsPerNode: undefined,
       chunkPages: undefined,
       profile: 'linux-6.1',
+      sharesTails: false,
       poison: false,
       signal: undefined,
     });
@@ -71,6 +72,9 @@ describe('a misuse is refused by the name of the option', () => {
     [{ policy: 'lazy' }, 'policy must be boot or hotplug, not lazy'],
     [{ profile: 'linux-2.6' }, 'profile must be linux-4.17 or linux-6.1 or linux-6.16, not linux-2.6'],
     [{ profile: 'toString' }, 'profile must be linux-4.17 or linux-6.1 or linux-6.16, not toString'],
+    [{ shareTails: 1 }, 'shareTails must be true or false'],
+    [{ shareTails: true, backing: 'hugetlb' }, 'shareTails goes with the backings huge and shared'],
+    [{ shareTails: true, file: '/tmp/memmap' }, 'shareTails goes with the backings huge and shared'],
     [{ poison: 1 }, 'poison must be true or false'],
     [{ poison: null }, 'poison must be true or false'],
     [{ signal: 'SIGINT' }, 'signal must be an AbortSignal'],

@@ -172,12 +172,13 @@ describe('fieldOffset', () => {
 });
 
 describe('the facts that the addon is compared with', () => {
-  it('are the lanes, and the offset and the size of every field of every layout', () => {
+  it('are the lanes, the size, and the offset and the size of every field of every layout', () => {
     const facts = layoutFacts();
     const fields = Object.values(descriptorLayouts).reduce((sum, layout) => sum + layout.fields.length, 0);
-    expect(Object.keys(facts)).toHaveLength(1 + 2 * fields);
+    expect(Object.keys(facts)).toHaveLength(2 + 2 * fields);
     expect(facts).toMatchObject({
       lanes: 8,
+      size: 64,
       'before-4.18.mapcount.offset': 24,
       'before-4.18.mapcount.size': 4,
       '4.18.mapcount.offset': 48,
