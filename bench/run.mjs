@@ -25,6 +25,7 @@ const names = [
   'linux',
   'numa',
   'pmem',
+  'plan',
   'shared-tails',
 ];
 

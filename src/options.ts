@@ -2,7 +2,8 @@
 import { lstatSync } from 'node:fs';
 import { defaultProfile, type ProfileName, profiles } from './descriptor/profiles.ts';
 import { detect, readAllowedCpus } from './physical/detect.ts';
-import { descriptorSizeBytes, pfnLimit, rangePagesMax } from './physical/geometry.ts';
+import { descriptorSizeBytes, pfnLimit, pfnOfByte, physicalAddressBits, rangePagesMax } from './physical/geometry.ts';
+import { platformOf } from './physical/platforms.ts';
 import { simulate } from './physical/simulate.ts';
 import { cpusMax } from './physical/sysfs.ts';
 import type { Topology } from './physical/topology.ts';
@@ -55,6 +56,11 @@ export interface OpenOptions {
    * Default: 4,096.
    */
   chunkPages?: ChunkPages;
+  /**
+   * Bytes of RAM in the zone Movable, from the top of each node as the kernel's `movablecore=` spreads them; rounded up to the
+   * largest blocks of the buddy allocator (4 MiB). Default: none.
+   */
+  movable?: number;
   /** Kernel whose descriptors are written. Default `linux-6.1`. */
   profile?: ProfileName;
   /**
@@ -83,6 +89,7 @@ export interface Settings {
   readonly policy: PolicyName;
   readonly threadsPerNode: number | undefined;
   readonly chunkPages: ChunkPages | undefined;
+  readonly movablePages: number | undefined;
   readonly profile: ProfileName;
   readonly sharesTails: boolean;
   readonly poison: boolean;
@@ -109,7 +116,7 @@ export const defaults: Readonly<{
 });
 
 /** An option that is a number. */
-type NumberOption = 'slots' | 'indexWord' | 'threadsPerNode' | 'chunkPages';
+type NumberOption = 'slots' | 'indexWord' | 'threadsPerNode' | 'chunkPages' | 'movable';
 
 /** Bounds of the options that are numbers, both inclusive, told once. */
 export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: number]>> = {
@@ -117,6 +124,7 @@ export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: n
   indexWord: [0, descriptorSizeBytes / Uint32Array.BYTES_PER_ELEMENT - 1],
   threadsPerNode: [0, threadsMax],
   chunkPages: [1, rangePagesMax],
+  movable: [0, 2 ** physicalAddressBits],
 };
 
 const known: ReadonlySet<string> = new Set([
@@ -132,6 +140,7 @@ const known: ReadonlySet<string> = new Set([
   'policy',
   'threadsPerNode',
   'chunkPages',
+  'movable',
   'profile',
   'poison',
   'signal',
@@ -144,7 +153,8 @@ export function checkOptions(options: OpenOptions): Settings {
   const { signal, policy = defaults.policy, profile = defaults.profile, poison = false } = options;
   checkSignal(signal);
   if (typeof poison !== 'boolean') throw new TypeError('poison must be true or false');
-  return {
+  const movableBytes = checkMovable(options);
+  const settings: Omit<Settings, 'topology' | 'movablePages'> = {
     table: checkTable(options),
     backing: checkBacking(options),
     policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
@@ -154,9 +164,16 @@ export function checkOptions(options: OpenOptions): Settings {
     sharesTails: checkShareTails(options),
     poison,
     signal,
-    // last: it may have to read the machine
-    topology: checkTopology(options),
   };
+  // last: it may have to read the machine
+  const topology = checkTopology(options);
+  const movablePages = movableBytes === undefined ? undefined : pfnOfByte(movableBytes, platformOf(topology.platform));
+  return { ...settings, topology, movablePages };
+}
+
+function checkMovable({ movable, slots }: OpenOptions): number | undefined {
+  if (movable !== undefined && slots !== undefined) throw new TypeError('movable goes with a topology, not with slots');
+  return wholeNumber('movable', movable);
 }
 
 /** Whether these are options, and not a handle. */

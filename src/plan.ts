@@ -10,6 +10,8 @@ import {
   type PfnExtent,
   roundUp,
 } from './physical/geometry.ts';
+import { kernelRules } from './physical/kernel-rules.ts';
+import { platformOf } from './physical/platforms.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
 import { type PageUse, type PlannedRange, type PlannedSegment, planRanges } from './physical/zones.ts';
 
@@ -63,18 +65,22 @@ export interface PlanOptions {
   readonly table?: TableRecords | undefined;
   /** Whether tails of compound pages are to be stored once, which takes chunks of whole ones. */
   readonly sharesTails?: boolean | undefined;
+  /** Pages that the zone Movable is to have in all, as with `movablecore=`. Default: none. */
+  readonly movablePages?: number | undefined;
 }
 
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
-  const { table } = options;
+  const { table, movablePages } = options;
   const profile = profiles[options.profile];
+  const platform = platformOf(topology.platform);
+  const rules = kernelRules(platform, profile.release);
   const content = (range: PlannedRange, segment: PlannedSegment): Content =>
     table
       ? plainContent(tablePattern(table.template, table.indexWord, range.startPfn))
       : contentOf(profile, range, segment);
-  const ranges = planRanges(topology).map((range) => ({
-    ...chunkGeometry(range, pagesPerChunk(range, options)),
+  const ranges = planRanges(topology, { rules, movablePages }).map((range) => ({
+    ...chunkGeometry(range, pagesPerChunk(range, options), platform),
     nid: range.nid,
     zone: range.zone,
     kind: range.kind,

@@ -98,6 +98,7 @@ describe('a misuse is refused by the name of the option', () => {
     [{ slots: 10 }, 'give either topology or slots, not both'],
     [{ template: new Uint8Array(64) }, 'template and indexWord go with slots'],
     [{ indexWord: 0 }, 'template and indexWord go with slots'],
+    [{ topology: undefined, slots: 10, movable: 4096 }, 'movable goes with a topology, not with slots'],
     [{ threads: 4 }, 'unknown option: threads'],
     [{ Backing: undefined }, 'unknown option: Backing'],
   ])('%j: %s', (options, message) => {
@@ -118,6 +119,9 @@ describe('a misuse is refused by the name of the option', () => {
     ['chunkPages', 0, 1, 2 ** 28],
     ['chunkPages', 2 ** 28 + 1, 1, 2 ** 28],
     ['chunkPages', 512.5, 1, 2 ** 28],
+    ['movable', -1, 0, 2 ** 52],
+    ['movable', 2 ** 52 + 1, 0, 2 ** 52],
+    ['movable', '1GiB', 0, 2 ** 52],
   ])('%s: %s', (name, value, min, max) => {
     const message = `${name} must be a whole number from ${min} to ${max}, not ${value}`;
     expect(() => check({ [name]: value })).toThrow(new RangeError(message));
@@ -232,6 +236,16 @@ describe('options at their bounds', () => {
     ['chunkPages', 2 ** 28],
   ] as const)('are taken: %s %i', (name, value) => {
     expect(check({ [name]: value })[name]).toBe(value);
+  });
+
+  it.each([
+    [0, undefined, 0],
+    [4095, undefined, 0],
+    [2 ** 52, undefined, 2 ** 40],
+    [2 ** 30, 'arm64-64k', 2 ** 14],
+  ] as const)('are taken: %i movable bytes, as pages of the platform %s', (movable, platform, movablePages) => {
+    const topology = { ...small, ...(platform && { platform }) };
+    expect(check({ topology, movable }).movablePages).toBe(movablePages);
   });
 
   it.each([1, 2 ** 40])('are taken: %i slots', (slots) => {

@@ -6,16 +6,17 @@
  * those cut to 32 bits, that is at 16 TiB of memory. What is counted inside one range may: it has at most 2^28 pages.
  */
 import { invariant } from '../errors.ts';
+import { defaultPlatform, type Platform } from './platforms.ts';
 
-/** Bytes in a page frame (x86-64, PAGE_SHIFT 12). */
+/** Bytes in a page frame of x86-64 (PAGE_SHIFT 12); other platforms tell theirs. */
 export const pageSizeBytes = 4096;
 /** Bytes in a page descriptor: sizeof(struct page), one cache line. */
 export const descriptorSizeBytes = 64;
-/** Pages in a pageblock: 2 MiB, pageblock_order 9. Its descriptors take 32 KiB. */
+/** Pages in a pageblock of x86-64: 2 MiB, pageblock_order 9. Its descriptors take 32 KiB, and chunks are made of such units. */
 export const pageblockPages = 512;
-/** Pages in a section: 128 MiB, SECTION_SIZE_BITS 27. Its descriptors take exactly 2 MiB. */
+/** Pages in a section of x86-64: 128 MiB, SECTION_SIZE_BITS 27. Its descriptors take exactly 2 MiB. */
 export const sectionPages = 32_768;
-/** Pages in the longest range: 1 TiB, 16 GiB of descriptors, which is the longest typed array there is (2^32 words). */
+/** Pages in the longest range: 1 TiB of 4 KiB pages, 16 GiB of descriptors, the longest typed array there is (2^32 words). */
 export const rangePagesMax: number = 2 ** 28;
 /** Chunks that a range is cut into with `chunkPages: '1/1024'`, as in the asynchronous series of 2018. */
 export const chunksPerRange = 1024;
@@ -29,8 +30,18 @@ export const hugePageSizeBytes: number = 2 * 1024 * 1024;
 export const defaultChunkPages = 4096;
 /** Physical address bits with five-level paging: MAX_PHYSMEM_BITS of x86-64. */
 export const physicalAddressBits = 52;
-/** First pfn that cannot exist. */
+/** First pfn that cannot exist on x86-64, nor, as its pages are the smallest, on any other platform. */
 export const pfnLimit: number = 2 ** physicalAddressBits / pageSizeBytes;
+
+/** First pfn that cannot exist on a platform. */
+export function pfnLimitOf(platform: Platform): number {
+  return 2 ** (platform.physicalAddressBits - platform.pageShift);
+}
+
+/** Pages that chunks of a platform are made of: its pageblock, and at least 512. */
+function chunkUnitPages(platform: Platform): number {
+  return Math.max(pageblockPages, platform.pageblockPages);
+}
 
 /** A half-open run of page frames, `[startPfn, endPfn)`. */
 export interface PfnExtent {
@@ -49,17 +60,17 @@ export function roundUp(value: number, unit: number): number {
 }
 
 /** Pfn that holds the byte at `address`. */
-export function pfnOfByte(address: number): number {
-  return Math.floor(address / pageSizeBytes);
+export function pfnOfByte(address: number, platform: Platform = defaultPlatform): number {
+  return Math.floor(address / platform.pageSizeBytes);
 }
 
 /**
  * The whole pages inside the bytes `[firstByte, lastByte]`, both inclusive as in /proc/iomem: the start rounds up and the
  * end rounds down, as Linux does with firmware maps (PFN_UP and PFN_DOWN of an e820 entry). Empty when no whole page fits.
  */
-export function pagesInside(firstByte: number, lastByte: number): PfnExtent {
-  const startPfn = Math.ceil(firstByte / pageSizeBytes);
-  return { startPfn, endPfn: Math.max(startPfn, Math.floor((lastByte + 1) / pageSizeBytes)) };
+export function pagesInside(firstByte: number, lastByte: number, platform: Platform = defaultPlatform): PfnExtent {
+  const startPfn = Math.ceil(firstByte / platform.pageSizeBytes);
+  return { startPfn, endPfn: Math.max(startPfn, Math.floor((lastByte + 1) / platform.pageSizeBytes)) };
 }
 
 /** The part of `a` that `b` also has; empty (`startPfn === endPfn`) when they do not meet. */
@@ -69,14 +80,15 @@ export function intersect(a: PfnExtent, b: PfnExtent): PfnExtent {
 }
 
 /**
- * Cuts an extent into pieces of at most `pages`, a multiple of a pageblock. The cuts lie at pageblock borders even when the
- * extent begins off one, so that no cut makes an aligned 2 MiB fault meet two pieces.
+ * Cuts an extent into pieces of at most 2^28 pages. The cuts lie at multiples of `alignPages` even when the extent begins off
+ * one, so that no cut makes an aligned fault of a pageblock meet two pieces.
+ * @param alignPages a power of two of at most 2^28, by default a pageblock of the platform
  */
-export function cut(extent: PfnExtent, pages: number = rangePagesMax): PfnExtent[] {
+export function cut(extent: PfnExtent, alignPages: number = pageblockPages): PfnExtent[] {
   const pieces: PfnExtent[] = [];
   let { startPfn } = extent;
   while (startPfn < extent.endPfn) {
-    const endPfn = Math.min(roundDown(startPfn, pageblockPages) + pages, extent.endPfn);
+    const endPfn = Math.min(roundDown(startPfn, alignPages) + rangePagesMax, extent.endPfn);
     pieces.push({ startPfn, endPfn });
     startPfn = endPfn;
   }
@@ -136,17 +148,22 @@ export function chunksOfRun(range: RunGeometry, run: number): number {
 }
 
 /**
- * Cuts a range into chunks that begin at pageblock borders, so that an aligned 2 MiB fault never straddles two.
+ * Cuts a range into chunks that begin at multiples of 512 pages, so that an aligned 2 MiB fault never straddles two. Where
+ * pageblocks are larger a chunk has the pages of whole ones, and begins with one if the range does.
  * @param chunkPages pages in a chunk, rounded up to whole pageblocks; 1/1024 of the range by default.
  */
-export function chunkGeometry(extent: PfnExtent, chunkPages?: number): ChunkGeometry {
+export function chunkGeometry(
+  extent: PfnExtent,
+  chunkPages?: number,
+  platform: Platform = defaultPlatform,
+): ChunkGeometry {
   const { startPfn, endPfn } = extent;
   invariant(Number.isSafeInteger(startPfn) && Number.isSafeInteger(endPfn), 'pfns are integers');
   invariant(startPfn >= 0 && startPfn < endPfn && endPfn <= pfnLimit, 'a range is not empty and lies below 2^52 bytes');
   invariant(endPfn - startPfn <= rangePagesMax, 'a range has at most 2^28 pages');
   const basePfn = roundDown(startPfn, pageblockPages);
   const span = endPfn - basePfn;
-  const whole = roundUp(chunkPages ?? Math.ceil(span / chunksPerRange), pageblockPages);
+  const whole = roundUp(chunkPages ?? Math.ceil(span / chunksPerRange), chunkUnitPages(platform));
   // `| 0`: what is counted inside a range fits 32 bits, and V8 keeps it as small integers instead of numbers on the heap.
   return {
     startPfn,

@@ -60,6 +60,8 @@ export interface Topology {
   readonly kernel?: string;
   /** Sorted by pfn, without overlaps; where they lie in no memory they mean nothing. */
   readonly reserved?: readonly ReservedExtent[];
+  /** Parts of the memory that are not to be mapped (MEMBLOCK_NOMAP, arm64). Sorted by pfn, without overlaps. */
+  readonly nomap?: readonly PfnExtent[];
   /** What a person should know about how this was found, each one sentence. */
   readonly notes: readonly string[];
 }

@@ -1,31 +1,23 @@
-/** Cuts memory into ranges: by zone, as Linux numbers them, and then at 1 TiB. */
-import { cut, intersect, type PfnExtent, pfnLimit, pfnOfByte } from './geometry.ts';
+/** Cuts memory into ranges: which page frames get descriptors, and of which node, zone and use. */
+import { isBootMemory, type ZonePiece } from './boot-memory.ts';
+import { merge, overlay, without } from './extents.ts';
+import { cut, type PfnExtent, pageblockPages, rangePagesMax } from './geometry.ts';
+import type { KernelRules } from './kernel-rules.ts';
+import { type PageUse, zones } from './page-links.ts';
+import { type PlanBasis, type PlanRules, planBasis } from './plan-basis.ts';
 import type { DeviceMode, MemoryExtent, MemoryKind, Topology } from './topology.ts';
+import { spansOf, type ZoneSpan } from './zone-spans.ts';
 
-/** Zone names in the order of their numbers, spelled as in /proc/zoneinfo (`enum zone_type` with all zones of x86-64). */
-export const zoneNames = ['DMA', 'DMA32', 'Normal', 'Movable', 'Device'] as const;
-
-/** Nodes that the flags word of a page descriptor can tell apart: NODES_SHIFT 10, as distributions build it. */
-export const nodesMax = 1024;
-
-/** A zone's name. */
-export type ZoneName = (typeof zoneNames)[number];
-
-/** Zone numbers by name: what a page descriptor holds. */
-export const zones: Readonly<Record<ZoneName, number>> = { DMA: 0, DMA32: 1, Normal: 2, Movable: 3, Device: 4 };
-
-/**
- * What pages of a range are: `present` for whoever allocates or maps them; `reserved` before anybody could (the kernel image,
- * a crash kernel); `unavailable`, in holes of sections that hold memory; `altmap`, where a device keeps its own memmap.
- */
-export type PageUse = 'present' | 'reserved' | 'unavailable' | 'altmap';
+export { nodesMax, type PageUse, type ZoneName, zoneNames, zones } from './page-links.ts';
+export type { PlanRules } from './plan-basis.ts';
+export type { ZoneSpan } from './zone-spans.ts';
 
 /** A run of pages of one use in a range. */
 export interface PlannedSegment extends PfnExtent {
   readonly use: PageUse;
 }
 
-/** A run of pfns of one node, one zone and one kind: what gets a memmap of its own. At most 2^28 pages (1 TiB). */
+/** A run of pfns of one node, one zone and one kind: what gets a memmap of its own. At most 2^28 pages. */
 export interface PlannedRange extends PfnExtent {
   /** Sorted by pfn; together they are the range. */
   readonly segments: readonly PlannedSegment[];
@@ -35,108 +27,145 @@ export interface PlannedRange extends PfnExtent {
   readonly kind: MemoryKind;
   /** For device memory: which dev_pagemap it belongs to, 1 or more. */
   readonly pgmap?: number;
-  /** As in {@link MemoryExtent}. */
+  /** For device memory, as its extent tells it. */
   readonly mode?: DeviceMode;
-  /** As in {@link MemoryExtent}. */
+  /** For device memory, as its extent tells it. */
   readonly compoundPages?: number;
 }
 
-/** What /proc/zoneinfo tells about one zone of one node. */
-export interface ZoneSpan {
-  readonly nid: number;
-  readonly zone: number;
-  /** `start_pfn`. */
-  readonly startPfn: number;
-  /** `spanned`: pages from the first to the last, holes included. */
-  readonly spannedPages: number;
-  /** `present`: pages without the holes. Linux leaves it at 0 for the zone Device; here its pages count as elsewhere. */
-  readonly presentPages: number;
+/** A run of pages of one range and one use. */
+interface Run extends ZonePiece {
+  /** For device memory: what it is a part of. */
+  readonly device?: MemoryExtent;
 }
 
-/** Borders of the zones that RAM is sorted into by address (MAX_DMA_PFN and MAX_DMA32_PFN of x86-64), by zone number. */
-const zoneBorders: readonly PfnExtent[] = [
-  { startPfn: 0, endPfn: pfnOfByte(16 * 2 ** 20) },
-  { startPfn: pfnOfByte(16 * 2 ** 20), endPfn: pfnOfByte(4 * 2 ** 30) },
-  { startPfn: pfnOfByte(4 * 2 ** 30), endPfn: pfnLimit },
-];
-
-/** A topology may come from the user's own code, and a wrong one would put two descriptors on one page: misuse, told at once. */
-function checkMemory(memory: readonly MemoryExtent[]): void {
-  let behind = 0;
-  for (const [index, { startPfn, endPfn, nid, kind, pgmap }] of memory.entries()) {
-    const complain = (what: string): never => {
-      throw new RangeError(`topology.memory[${index}] ${what}`);
-    };
-    if (!Number.isSafeInteger(startPfn) || !Number.isSafeInteger(endPfn)) complain('has a pfn that is not an integer');
-    if (startPfn < 0 || startPfn >= endPfn) complain(`is empty or negative: [${startPfn}, ${endPfn})`);
-    if (endPfn > pfnLimit) complain(`ends at pfn ${endPfn}, beyond 2^52 bytes`);
-    if (startPfn < behind) complain(`begins at pfn ${startPfn}, before the end of the one ahead of it, ${behind}`);
-    if (!Number.isSafeInteger(nid) || nid < 0 || nid >= nodesMax)
-      complain(`has nid ${nid}; 0 to ${nodesMax - 1} exist`);
-    if (kind !== 'ram' && kind !== 'device') complain(`has kind ${String(kind)}; it is 'ram' or 'device'`);
-    const pgmapOk = kind === 'ram' ? pgmap === undefined : Number.isSafeInteger(pgmap) && (pgmap as number) >= 1;
-    if (!pgmapOk) complain(`has pgmap ${pgmap}; device memory has one of 1 or more, and RAM has none`);
-    behind = endPfn;
-  }
+/** Parts of memory that nobody can allocate, with their use. */
+function marksOf({ reserved = [], nomap = [] }: Topology, { nomapIsHole }: KernelRules): readonly PlannedSegment[] {
+  const marks = (extents: readonly PfnExtent[], use: PageUse): PlannedSegment[] =>
+    extents.map(({ startPfn, endPfn }) => ({ startPfn, endPfn, use }));
+  return merge(marks(nomap, nomapIsHole ? 'unavailable' : 'reserved'), marks(without(reserved, nomap), 'reserved'));
 }
 
-function byZone(extent: MemoryExtent, zoned: boolean): Omit<PlannedRange, 'segments'>[] {
-  if (extent.kind === 'device') return [{ ...extent, zone: zones.Device }];
-  if (!zoned) return [{ ...extent, zone: zones.Normal }];
-  return zoneBorders
-    .map((border, zone) => ({ ...extent, ...intersect(extent, border), zone }))
-    .filter(({ startPfn, endPfn }) => startPfn < endPfn);
+/** RAM in runs of one use. */
+function ramRuns(pieces: readonly ZonePiece[], marks: readonly PlannedSegment[]): readonly Run[] {
+  if (marks.length === 0) return pieces;
+  const runs: Run[] = [];
+  overlay(pieces, marks, ({ startPfn, endPfn }, { nid, zone, use }, mark) => {
+    runs.push({ startPfn, endPfn, nid, zone, use: mark?.use ?? use });
+  });
+  return runs;
 }
 
-/**
- * The ranges of a machine, sorted by pfn: its memory cut by zone (RAM of a topology that is not zoned is all Normal, device
- * memory always Device) and then into pieces of at most 1 TiB. Every page of the topology is in exactly one.
- * @throws RangeError when the topology is not sorted, overlaps itself or has values out of range.
- */
-export function planRanges(topology: Topology): PlannedRange[] {
-  checkMemory(topology.memory);
-  return topology.memory
-    .flatMap((extent) => byZone(extent, topology.zoned))
-    .flatMap((range) => cut(range).map((piece) => ({ ...range, ...piece, segments: [{ ...piece, use: 'present' }] })));
+/** Device memory. What an altmap reserves in front of itself is nobody's and has no descriptors. */
+function deviceRuns(device: MemoryExtent): Run[] {
+  const { startPfn, endPfn, nid, altmap } = device;
+  const memmapPfn = startPfn + (altmap?.reservePages ?? 0);
+  const dataPfn = memmapPfn + (altmap?.memmapPages ?? 0);
+  const runs: Run[] = [
+    { startPfn: memmapPfn, endPfn: dataPfn, nid, zone: zones.Device, use: 'altmap', device },
+    { startPfn: dataPfn, endPfn, nid, zone: zones.Device, use: 'present', device },
+  ];
+  return runs.filter((run) => run.startPfn < run.endPfn);
 }
 
-/** Smallest extent that holds all of `ranges`, of which there is at least one. */
-function hull(ranges: readonly PfnExtent[]): PfnExtent {
-  return ranges.reduce((all, { startPfn, endPfn }) => ({
-    startPfn: Math.min(all.startPfn, startPfn),
-    endPfn: Math.max(all.endPfn, endPfn),
-  }));
+/** All runs of a machine, sorted by pfn. Pages of holes that a device or added memory has taken since are theirs. */
+function runsOf({ topology, rules, boot, holes }: PlanBasis): readonly Run[] {
+  const marks = marksOf(topology, rules);
+  const added = topology.memory
+    .filter((extent) => extent.kind === 'ram' && !isBootMemory(extent))
+    .map(({ startPfn, endPfn, nid }): Run => ({ startPfn, endPfn, nid, zone: zones.Movable, use: 'present' }));
+  const device = topology.memory.filter(({ kind }) => kind === 'device').flatMap(deviceRuns);
+  const later = merge(ramRuns(added, marks), device);
+  return merge(merge(ramRuns(boot.pieces, marks), without<Run>(holes.pieces, later)), later);
 }
 
-/**
- * The zones that have pages, by node and then by zone. A zone of RAM spans its part of the node from the node's first page to
- * its last, as Linux computes it (zone_spanned_pages_in_node): DMA32 reaches up to 4 GiB even if the RAM below ends at 3 GiB,
- * as long as the node has RAM above. The zone Device spans its own pages only.
- */
-export function zoneSpans(ranges: readonly PlannedRange[]): ZoneSpan[] {
-  const spans: ZoneSpan[] = [];
-  for (const nid of [...new Set(ranges.map((range) => range.nid))].sort((a, b) => a - b)) {
-    const ofNode = ranges.filter((range) => range.nid === nid);
-    const ram = ofNode.filter((range) => range.kind === 'ram');
-    for (const zone of zoneNames.keys()) {
-      const ofZone = ofNode.filter((range) => range.zone === zone);
-      if (ofZone.length === 0) continue;
-      const own = hull(ofZone);
-      const border = zoneBorders[zone];
-      // own pages join in because RAM without zones is Normal wherever it lies
-      const span = border && ram.length > 0 ? hull([own, intersect(hull(ram), border)].filter(isFull)) : own;
-      spans.push({
-        nid,
-        zone,
-        startPfn: span.startPfn,
-        spannedPages: span.endPfn - span.startPfn,
-        presentPages: ofZone.reduce((pages, range) => pages + range.endPfn - range.startPfn, 0),
-      });
+/** A range that may still grow. */
+interface GrowingRange extends PlannedRange {
+  endPfn: number;
+  readonly segments: { readonly startPfn: number; endPfn: number; readonly use: PageUse }[];
+}
+
+/** A range of one run. */
+function rangeOfRun({ startPfn, endPfn, nid, zone, use, device }: Run): GrowingRange {
+  const segments = [{ startPfn, endPfn, use }];
+  if (device === undefined) return { nid, zone, kind: 'ram', startPfn, endPfn, segments };
+  const { pgmap, mode, compoundPages } = device;
+  return {
+    nid,
+    zone,
+    kind: 'device',
+    ...(pgmap === undefined ? {} : { pgmap }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(compoundPages === undefined ? {} : { compoundPages }),
+    startPfn,
+    endPfn,
+    segments,
+  };
+}
+
+/** Joins runs that touch, those of one use into one segment, but nowhere at one of the `borders`. */
+function joinRuns(runs: readonly Run[], borders: ReadonlySet<number>): GrowingRange[] {
+  const ranges: GrowingRange[] = [];
+  let last: GrowingRange | undefined;
+  for (const run of runs) {
+    const { startPfn, endPfn, use } = run;
+    const isSame =
+      last?.endPfn === startPfn &&
+      last.nid === run.nid &&
+      last.zone === run.zone &&
+      last.pgmap === run.device?.pgmap &&
+      !borders.has(startPfn);
+    if (last && isSame) {
+      const segment = last.segments.at(-1);
+      if (segment?.use === use) segment.endPfn = endPfn;
+      else last.segments.push({ startPfn, endPfn, use });
+      last.endPfn = endPfn;
+    } else {
+      last = rangeOfRun(run);
+      ranges.push(last);
     }
   }
-  return spans;
+  return ranges;
 }
 
-function isFull({ startPfn, endPfn }: PfnExtent): boolean {
-  return startPfn < endPfn;
+/** A range in pieces of at most 2^28 pages, cut at pageblocks, and at compound pages where it has some. */
+function cutRange(range: PlannedRange, unitPages: number): PlannedRange[] {
+  return cut(range, Math.max(unitPages, range.compoundPages ?? 1)).map((piece) => {
+    const segments: PlannedSegment[] = [];
+    overlay([piece], range.segments, ({ startPfn, endPfn }, _, segment) => {
+      segments.push({ startPfn, endPfn, use: (segment as PlannedSegment).use });
+    });
+    return { ...range, ...piece, segments };
+  });
+}
+
+/** As {@link planRanges}, of what was computed before. */
+export function rangesOf(basis: PlanBasis): PlannedRange[] {
+  const unitPages = Math.max(pageblockPages, basis.rules.platform.pageblockPages);
+  // a real machine tells memory apart for reasons of its own; of one that is made up each extent was asked for
+  const borders = new Set(basis.boot.isReal ? [] : basis.topology.memory.map(({ startPfn }) => startPfn));
+  // one that begins off a unit is cut early, but never one of half the pages that are possible
+  const isLong = ({ startPfn, endPfn }: PfnExtent): boolean => endPfn - startPfn > rangePagesMax / 2;
+  const ranges: PlannedRange[] = joinRuns(runsOf(basis), borders);
+  return ranges.some(isLong) ? ranges.flatMap((range) => (isLong(range) ? cutRange(range, unitPages) : range)) : ranges;
+}
+
+/**
+ * The ranges of a machine, sorted by pfn: all page frames that get descriptors, in runs of one node, zone, kind and pgmap, cut
+ * at 2^28 pages. These are its memory, but for what an altmap reserves in front of itself; and the rest of the sections that
+ * hold some of what it booted with, which is linked to the node and zone of the memory that follows it, or behind the last
+ * memory to the highest zone of the last node. RAM that is not zoned is all Normal; it and a simulated machine have exactly
+ * the pages of their topology. Device memory is always in the zone Device.
+ * @throws RangeError when the topology is not sorted, overlaps itself or has values out of range
+ */
+export function planRanges(topology: Topology, options?: PlanRules): PlannedRange[] {
+  return rangesOf(planBasis(topology, options));
+}
+
+/**
+ * The zones of each node, by nid and then by zone.
+ * @throws RangeError as {@link planRanges}
+ */
+export function zoneSpans(topology: Topology, options?: PlanRules): ZoneSpan[] {
+  return spansOf(planBasis(topology, options));
 }

@@ -19,12 +19,14 @@ import {
   pageblocksMax,
   pagesInside,
   pfnLimit,
+  pfnLimitOf,
   pfnOfByte,
   pfnOfDescriptor,
   placeInPeriod,
   roundDown,
   roundUp,
 } from '../../dist/src/physical/geometry.js';
+import { platforms } from '../../dist/src/physical/platforms.js';
 
 const TiB = 2 ** 28;
 const extent = (startPfn: number, endPfn: number): PfnExtent => ({ startPfn, endPfn });
@@ -90,6 +92,29 @@ describe('the chunks of a range', () => {
       chunkPages,
       chunks,
     });
+  });
+
+  it.each([
+    ['x86-64', 1, 512],
+    ['arm64-4k', 1, 512],
+    ['arm64-16k', 1, 2048],
+    ['arm64-16k', 2049, 4096],
+    ['arm64-64k', 4096, 8192],
+    ['power-64k', 1, 512],
+    ['power-64k', 513, 1024],
+  ] as const)(
+    'have the pages of whole pageblocks of their platform, at least 512: on %s %i become %i',
+    (name, asked, chunkPages) => {
+      const chunked = chunkGeometry(extent(0, 2 ** 20), asked, platforms[name]);
+      expect(chunked).toMatchObject({ chunkPages, chunks: 2 ** 20 / chunkPages });
+      // what a superblock tells is enough to have the same chunks again
+      expect(chunkGeometry(extent(0, 2 ** 20), chunkPages)).toEqual(chunked);
+    },
+  );
+
+  it('are 1/1024 in whole pageblocks of their platform', () => {
+    expect(chunkGeometry(extent(0, 2 ** 20), undefined, platforms['arm64-64k']).chunkPages).toBe(8192);
+    expect(chunkGeometry(extent(0, 2 ** 24), undefined, platforms['arm64-64k']).chunkPages).toBe(16_384);
   });
 
   it('are short at both ends of an unaligned range', () => {
@@ -213,6 +238,13 @@ describe('pfn arithmetic', () => {
     expect(pagesInside(first, last)).toEqual(wanted);
   });
 
+  it('counts in pages of the platform', () => {
+    expect([pfnOfByte(0x1ffff, platforms['arm64-64k']), pfnOfByte(0x7fff, platforms['arm64-16k'])]).toEqual([1, 1]);
+    expect(pagesInside(0x1_0001, 0x4_0000, platforms['power-64k'])).toEqual(extent(2, 4));
+    expect(pagesInside(0x4001, 0x7fff, platforms['arm64-16k'])).toEqual(extent(2, 2));
+    expect(Object.values(platforms).map(pfnLimitOf)).toEqual([2 ** 40, 2 ** 40, 2 ** 38, 2 ** 36, 2 ** 35]);
+  });
+
   it('intersects extents; those that only touch have nothing in common', () => {
     expect(intersect(extent(0, 10), extent(5, 20))).toEqual(extent(5, 10));
     expect(intersect(extent(0, 10), extent(9, 20))).toEqual(extent(9, 10));
@@ -225,6 +257,15 @@ describe('pfn arithmetic', () => {
     expect(cut(extent(512, 513 + TiB))).toEqual([extent(512, 512 + TiB), extent(512 + TiB, 513 + TiB)]);
     expect(cut(extent(519, 519 + TiB))).toEqual([extent(519, 512 + TiB), extent(512 + TiB, 519 + TiB)]);
     expect(cut(extent(7, 7))).toEqual([]);
+  });
+
+  it('cuts at larger units where it is told to', () => {
+    expect(cut(extent(519, 519 + TiB), 8192)).toEqual([extent(519, TiB), extent(TiB, 519 + TiB)]);
+    expect(cut(extent(TiB - 1, 2 * TiB + 1), TiB)).toEqual([
+      extent(TiB - 1, TiB),
+      extent(TiB, 2 * TiB),
+      extent(2 * TiB, 2 * TiB + 1),
+    ]);
   });
 
   it('places a descriptor every 64 bytes', () => {

@@ -1,12 +1,13 @@
-/** Tests of the plan's ranges: every page in exactly one, none across a zone border, none longer than 1 TiB. */
+/** The plan's ranges: every page in exactly one, none across a zone border, none longer than 2^28 pages; and what zones span. */
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
 import { simulate } from '../../dist/src/physical/simulate.js';
 import type { MemoryExtent, Topology } from '../../dist/src/physical/topology.js';
-import { planRanges, zoneNames, zoneSpans, zones } from '../../dist/src/physical/zones.js';
+import { type PlannedRange, planRanges, zoneNames, zoneSpans, zones } from '../../dist/src/physical/zones.js';
 
+/** A machine that is made up, and so has the pages of its extents and no others. */
 const topologyOf = (memory: readonly MemoryExtent[], zoned = true): Topology => ({
-  source: 'table',
+  source: 'simulated',
   nodes: [{ nid: 0, cpus: [0] }],
   memory,
   zoned,
@@ -22,6 +23,13 @@ const device = (startPfn: number, endPfn: number, pgmap = 1): MemoryExtent => ({
 });
 const planOf = (...memory: MemoryExtent[]): unknown[] =>
   planRanges(topologyOf(memory)).map(({ zone, startPfn, endPfn }) => [zoneNames[zone], startPfn, endPfn]);
+
+/** One segment that is all of the range, and present. */
+const present = (startPfn: number, endPfn: number): Pick<PlannedRange, 'startPfn' | 'endPfn' | 'segments'> => ({
+  startPfn,
+  endPfn,
+  segments: [{ startPfn, endPfn, use: 'present' }],
+});
 
 const dmaEnd = 4096;
 const dma32End = 2 ** 20;
@@ -60,7 +68,7 @@ describe('RAM', () => {
 
   it('of a topology without zones is all Normal', () => {
     expect(planRanges(topologyOf([ram(0, 2 * dma32End)], false))).toEqual([
-      { nid: 0, zone: 2, kind: 'ram', startPfn: 0, endPfn: 2 * dma32End },
+      { nid: 0, zone: 2, kind: 'ram', ...present(0, 2 * dma32End) },
     ]);
   });
 
@@ -71,7 +79,7 @@ describe('RAM', () => {
 
 describe('device memory', () => {
   it('is always zone Device, with or without zones, and keeps its pgmap', () => {
-    const expected = [{ nid: 0, zone: 4, kind: 'device', pgmap: 9, startPfn: 1, endPfn: 2 * dma32End }];
+    const expected = [{ nid: 0, zone: 4, kind: 'device', pgmap: 9, ...present(1, 2 * dma32End) }];
     expect(planRanges(topologyOf([device(1, 2 * dma32End, 9)]))).toEqual(expected);
     expect(planRanges(topologyOf([device(1, 2 * dma32End, 9)], false))).toEqual(expected);
   });
@@ -121,40 +129,87 @@ describe('a wrong topology is misuse: a RangeError that names the extent', () =>
 });
 
 describe('zone spans', () => {
+  const spansOf = (memory: readonly MemoryExtent[], zoned = true): unknown[] =>
+    zoneSpans(topologyOf(memory, zoned)).map(({ nid, zone, startPfn, spannedPages, presentPages }) => [
+      nid,
+      zoneNames[zone],
+      startPfn,
+      spannedPages,
+      presentPages,
+    ]);
+
   it('of a VM with two nodes and 64 GiB are spanned and present of its /proc/zoneinfo', () => {
     // a public bug report of November 2025; "Early memory node ranges" in, /proc/zoneinfo out
     const memory = [ram(0x1, 0x9f), ram(0x100, 0xbff80), ram(0x100000, 0x840000), ram(0x840000, 0x1040000, 1)];
-    expect(zoneSpans(planRanges(topologyOf(memory)))).toEqual([
-      { nid: 0, zone: 0, startPfn: 1, spannedPages: 4095, presentPages: 3998 },
-      { nid: 0, zone: 1, startPfn: 4096, spannedPages: 1044480, presentPages: 782208 },
-      { nid: 0, zone: 2, startPfn: 0x100000, spannedPages: 7602176, presentPages: 7602176 },
-      { nid: 1, zone: 2, startPfn: 0x840000, spannedPages: 8388608, presentPages: 8388608 },
+    expect(spansOf(memory)).toEqual([
+      [0, 'DMA', 1, 4095, 3998],
+      [0, 'DMA32', 4096, 1044480, 782208],
+      [0, 'Normal', 0x100000, 7602176, 7602176],
+      [1, 'Normal', 0x840000, 8388608, 8388608],
     ]);
   });
 
   it('end with the node when nothing lies above', () => {
-    expect(zoneSpans(planRanges(topologyOf([ram(1, 10), ram(20, 30)])))).toEqual([
-      { nid: 0, zone: 0, startPfn: 1, spannedPages: 29, presentPages: 19 },
+    expect(spansOf([ram(1, 10), ram(20, 30)])).toEqual([[0, 'DMA', 1, 29, 19]]);
+  });
+
+  it('of a zone in a hole of its node are told, though nothing is present', () => {
+    expect(spansOf([ram(1, 10), ram(0x200000, 0x200001)])).toEqual([
+      [0, 'DMA', 1, 4095, 9],
+      [0, 'DMA32', 4096, dma32End - dmaEnd, 0],
+      [0, 'Normal', dma32End, 0x100001, 1],
     ]);
   });
 
   it('of device memory are its own, whatever RAM the node has', () => {
     const memory = [ram(1, 10), device(0x100000, 0x100010), device(0x100020, 0x100030, 2), ram(0x200000, 0x200001)];
-    expect(zoneSpans(planRanges(topologyOf(memory)))).toEqual([
-      { nid: 0, zone: 0, startPfn: 1, spannedPages: 4095, presentPages: 9 },
-      { nid: 0, zone: 2, startPfn: 0x100000, spannedPages: 0x100001, presentPages: 1 },
-      { nid: 0, zone: 4, startPfn: 0x100000, spannedPages: 48, presentPages: 32 },
+    expect(spansOf(memory).at(-1)).toEqual([0, 'Device', 0x100000, 48, 32]);
+  });
+
+  it('of device memory hold what its altmap reserves: "spanned" is the whole namespace', () => {
+    const altmap = { reservePages: 2, memmapPages: 1534 };
+    expect(spansOf([{ ...device(0x100000, 0x110000), altmap }])).toEqual([[0, 'Device', 0x100000, 0x10000, 0x10000]]);
+  });
+
+  it('of memory that was added reach over it, and leave the zones of the boot alone', () => {
+    const added = { ...ram(0x300000, 0x308000), movable: true };
+    expect(spansOf([ram(1, 10), added, { ...added, startPfn: 0x400000, endPfn: 0x408000 }])).toEqual([
+      [0, 'DMA', 1, 9, 9],
+      [0, 'Movable', 0x300000, 0x108000, 0x10000],
+    ]);
+  });
+
+  it('of interleaved nodes overlap, each with its own pages present', () => {
+    const MiB16 = dmaEnd;
+    const memory = [0, 1, 0, 1].map((nid, index) => ram(dma32End + index * MiB16, dma32End + (index + 1) * MiB16, nid));
+    expect(spansOf(memory)).toEqual([
+      [0, 'Normal', dma32End, 3 * MiB16, 2 * MiB16],
+      [1, 'Normal', dma32End + MiB16, 3 * MiB16, 2 * MiB16],
     ]);
   });
 
   it('without zones are one Normal per node, wherever it lies', () => {
-    expect(zoneSpans(planRanges(topologyOf([ram(0, 10), ram(20, 2 * dma32End)], false)))).toEqual([
-      { nid: 0, zone: 2, startPfn: 0, spannedPages: 2 * dma32End, presentPages: 2 * dma32End - 10 },
+    expect(spansOf([ram(0, 10), ram(20, 2 * dma32End)], false)).toEqual([
+      [0, 'Normal', 0, 2 * dma32End, 2 * dma32End - 10],
     ]);
   });
 
   it('of nothing are none', () => {
-    expect(zoneSpans([])).toEqual([]);
+    expect(spansOf([])).toEqual([]);
+  });
+
+  it.each([
+    // 64 bytes a page; "pages used for memmap" of the DMA32 zones of two real machines, in which holes are more than a 16th
+    ['all it spans, where holes are few', [ram(4096, 4096 + 64), ram(4096 + 65, 8192)], 64],
+    ['its pages, where holes are more than a 16th', [ram(4096, 4096 + 880_544), ram(0xffffe, 0xfffff)], 13_759],
+  ])('tell the pages that the memmap of a zone takes: of %s', (_, memory, pages) => {
+    expect(zoneSpans(topologyOf(memory))[0]).toMatchObject({ zone: 1, memmapPages: pages });
+  });
+
+  it('take memory for the memmap of a sixteenth of holes as for pages, and not of one more', () => {
+    const holes = (pages: number): unknown => zoneSpans(topologyOf([ram(4096, 5000), ram(5000 + pages, 5696 + pages)]));
+    expect(holes(100)).toMatchObject([{ presentPages: 1600, spannedPages: 1700, memmapPages: 27 }]);
+    expect(holes(101)).toMatchObject([{ presentPages: 1600, spannedPages: 1701, memmapPages: 25 }]);
   });
 });
 
@@ -196,7 +251,8 @@ prop.prop([memories, fc.boolean()])(
     // joined again where they touch and are alike, the ranges are the memory: no page lost, doubled or moved
     const joined: MemoryExtent[] = [];
     let extent = 0;
-    for (const { zone: _, ...range } of ranges) {
+    for (const { zone: _, segments, ...range } of ranges) {
+      expect(segments).toEqual([{ startPfn: range.startPfn, endPfn: range.endPfn, use: 'present' }]);
       const last = joined.at(-1);
       const whole = last && last.endPfn === (memory[extent] as MemoryExtent).endPfn;
       if (last && !whole && last.endPfn === range.startPfn)
@@ -211,7 +267,7 @@ prop.prop([memories, fc.boolean()])(
 );
 
 prop.prop([memories])('zone spans hold the present pages, and all of them', (memory) => {
-  const spans = zoneSpans(planRanges(topologyOf(memory)));
+  const spans = zoneSpans(topologyOf(memory));
   const pages = memory.reduce((sum, { startPfn, endPfn }) => sum + endPfn - startPfn, 0);
   expect(spans.reduce((sum, { presentPages }) => sum + presentPages, 0)).toBe(pages);
   for (const { presentPages, spannedPages } of spans) expect(spannedPages).toBeGreaterThanOrEqual(presentPages);
