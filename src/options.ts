@@ -65,7 +65,8 @@ export interface OpenOptions {
   profile?: ProfileName;
   /**
    * Fills descriptors with ones until they are initialized, as debug kernels do, so that reading one too early shows: see
-   * `PageView.isPoisoned`. Costs `open` the time in which one thread writes all of them, and their memory at once. Default false.
+   * `PageView.isPoisoned`. Costs `open` the time in which one thread writes all of them, and their memory at once. Tails that are
+   * stored once lose it together. Default false.
    */
   poison?: boolean;
   /** Cancels the background when aborted; faults go on working. */

@@ -105,6 +105,19 @@ describe('with poison', () => {
   });
 });
 
+describe.skipIf(skipReason !== undefined)(named('with poison and shared tails'), () => {
+  it('a memmap of compound pages is right when it is initialized', async () => {
+    const extent = { nid: 0, kind: 'device', pgmap: 3, mode: 'devdax', startPfn: 0, endPfn: 2 ** 20 } as const;
+    const memory = { ...extent, compoundPages: 2 ** 18 };
+    await using memmap = await Memmap.open({ ...options, topology: machine(memory), shareTails: true });
+    expect([0, 1, 2 ** 18, 2 ** 20 - 1].map((pfn) => memmap.page(pfn).isPoisoned)).toEqual([true, true, true, true]);
+    expect(memmap.initializedPages(0, 2 ** 20)).toBe(0);
+    await memmap.sync();
+    expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20, wrong: 0 });
+    expect(memmap.page(2 ** 20 - 1).compoundHead).toBe(3 * 2 ** 18);
+  });
+});
+
 describe('without poison', () => {
   it('and after reinitializing, what was there is left', async () => {
     const first = await Memmap.open({ ...options, poison: false });
