@@ -17,6 +17,7 @@ export type { VerifyResult } from './observe/verify.ts';
 export type { AttachOptions, OpenOptions } from './options.ts';
 export { detect, fromIomemFile } from './physical/detect.ts';
 export type { DeviceStat } from './physical/device-file.ts';
+export { type DmesgOptions, fromDmesgFile } from './physical/dmesg/dmesg.ts';
 export type { PfnExtent } from './physical/geometry.ts';
 export {
   type FromDeviceOptions,
@@ -26,6 +27,7 @@ export {
   type NamespaceMode,
   type NamespaceTopology,
 } from './physical/namespace.ts';
+export { fromNdctlFile, type NdctlOptions } from './physical/ndctl.ts';
 export { simulate } from './physical/simulate.ts';
 export type { MemoryExtent, MemoryKind, Topology, TopologyNode, TopologySource } from './physical/topology.ts';
 export type { PolicyName } from './plan.ts';

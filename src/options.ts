@@ -168,7 +168,8 @@ export function checkOptions(options: OpenOptions): Settings {
   };
   // last: it may have to read the machine
   const topology = checkTopology(options);
-  const movablePages = movableBytes === undefined ? undefined : pfnOfByte(movableBytes, platformOf(topology.platform));
+  const movablePages =
+    movableBytes === undefined ? undefined : pfnOfByte(movableBytes, platformOf(topology.platform).pageSizeBytes);
   return { ...settings, topology, movablePages };
 }
 

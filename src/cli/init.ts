@@ -7,19 +7,14 @@ import { type MachineOptions, measureInit } from '../measure.ts';
 import type { InitReport } from '../observe/init-report.ts';
 import { formatReport } from '../observe/report.ts';
 import { bounds, checkBacking, defaults } from '../options.ts';
-import { fromIomemFile, readAllowedCpus } from '../physical/detect.ts';
-import { fromDevice } from '../physical/namespace.ts';
 import type { ChunkPages, PolicyName } from '../plan.ts';
 import { policies } from '../policy/policies.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
 import { type Durability, durabilities } from '../region/durability.ts';
 import { Bars } from './bars.ts';
+import { addMachineOptions, type MachineFlags, machineOf } from './machine-options.ts';
 
-interface InitFlags {
-  detect?: boolean;
-  simulate?: string;
-  iomem?: string;
-  for?: string;
+interface InitFlags extends MachineFlags {
   backing?: BackingName;
   file?: string;
   durability?: Durability;
@@ -51,23 +46,7 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 
 /** Defines the command. */
 export function initCommand(): Command {
-  return new Command('init')
-    .description('build the memmap of a machine, and tell how it went')
-    .addOption(
-      new Option('--detect', "read this machine's own memory map (the default)").conflicts([
-        'simulate',
-        'iomem',
-        'for',
-      ]),
-    )
-    .addOption(
-      new Option('--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each').conflicts([
-        'iomem',
-        'for',
-      ]),
-    )
-    .addOption(new Option('--iomem <FILE>', 'a machine from a file in the format of /proc/iomem').conflicts(['for']))
-    .option('--for <DEVICE>', 'the persistent memory of a namespace: /dev/pmem0, /dev/dax0.0')
+  return addMachineOptions(new Command('init').description('build the memmap of a machine, and tell how it went'))
     .addOption(
       new Option('--backing <NAME>', 'where the descriptors live')
         .choices(backingNames)
@@ -121,9 +100,7 @@ function openOptions(flags: InitFlags, command: Command, signal: AbortSignal): M
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
   if (flags.poison !== undefined) options.poison = flags.poison;
   refuseContradiction(options, command);
-  if (flags.simulate !== undefined) options.topology = flags.simulate;
-  if (flags.iomem !== undefined) options.topology = fromIomemFile(flags.iomem, readAllowedCpus());
-  if (flags.for !== undefined) options.topology = fromDevice(flags.for);
+  options.topology = machineOf(flags, command);
   return options;
 }
 

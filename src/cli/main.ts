@@ -10,6 +10,9 @@ import { verifyCommand } from './verify.ts';
 /** Exit statuses of the contract. */
 const exitStatus = { done: 0, failed: 1, wrongUsage: 2 } as const;
 
+/** Codes of errors that point at a place in a file. */
+const pointing: ReadonlySet<string> = new Set(['IOMEM_SYNTAX', 'DMESG_SYNTAX', 'NDCTL_SYNTAX']);
+
 /** What runs when no command is named: the main job on this machine. */
 const mainJob: readonly string[] = ['init', '--faults', '1000', '--verify'];
 
@@ -36,8 +39,8 @@ function program(): Command {
 /** An error in one line. Names of files may hold anything: what would break the line or move the cursor is made harmless. */
 function oneLine({ code, message }: NodeJS.ErrnoException | VmemmapError): string {
   const lines = message.split('\n');
-  // its last three lines show the place in the memory map, which the first one names by line and column
-  const told = code === 'IOMEM_SYNTAX' ? lines.slice(0, -3) : lines;
+  // the last three lines show the place in the text, which the first one names by line and column
+  const told = pointing.has(code ?? '') ? lines.slice(0, -3) : lines;
   return told.join('\n').replace(/\p{Cc}/gu, '?');
 }
 

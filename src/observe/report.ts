@@ -6,9 +6,11 @@ import type { DescriptorNote, Inspection } from './inspect.ts';
 import type { VerifyResult } from './verify.ts';
 
 const sources: Readonly<Record<TopologySource, string>> = {
+  dmesg: 'a machine read from a boot log',
   iomem: 'this machine, read from /proc/iomem',
   'iomem-file': 'a machine read from a file',
   namespace: 'the namespace of a device',
+  ndctl: 'memory that ndctl lists',
   simulated: 'a simulated machine',
   'sysfs-blocks': "this machine, read from sysfs's memory blocks",
   table: 'a table of records',

@@ -60,17 +60,23 @@ export function roundUp(value: number, unit: number): number {
 }
 
 /** Pfn that holds the byte at `address`. */
-export function pfnOfByte(address: number, platform: Platform = defaultPlatform): number {
-  return Math.floor(address / platform.pageSizeBytes);
+export function pfnOfByte(address: number, pageBytes: number = pageSizeBytes): number {
+  return Math.floor(address / pageBytes);
 }
 
 /**
  * The whole pages inside the bytes `[firstByte, lastByte]`, both inclusive as in /proc/iomem: the start rounds up and the
  * end rounds down, as Linux does with firmware maps (PFN_UP and PFN_DOWN of an e820 entry). Empty when no whole page fits.
+ * @param pageBytes bytes in a page, a power of two.
  */
-export function pagesInside(firstByte: number, lastByte: number, platform: Platform = defaultPlatform): PfnExtent {
-  const startPfn = Math.ceil(firstByte / platform.pageSizeBytes);
-  return { startPfn, endPfn: Math.max(startPfn, Math.floor((lastByte + 1) / platform.pageSizeBytes)) };
+export function pagesInside(firstByte: number, lastByte: number, pageBytes: number = pageSizeBytes): PfnExtent {
+  const startPfn = Math.ceil(firstByte / pageBytes);
+  return { startPfn, endPfn: Math.max(startPfn, Math.floor((lastByte + 1) / pageBytes)) };
+}
+
+/** All pages that have some of the bytes `[firstByte, lastByte]`, both inclusive: what is reserved is so in whole pages. */
+export function pagesTouched(firstByte: number, lastByte: number, pageBytes: number = pageSizeBytes): PfnExtent {
+  return { startPfn: Math.floor(firstByte / pageBytes), endPfn: Math.floor(lastByte / pageBytes) + 1 };
 }
 
 /** The part of `a` that `b` also has; empty (`startPfn === endPfn`) when they do not meet. */

@@ -2,29 +2,20 @@
 import { VmemmapError } from '../errors.ts';
 import { pointAt, type RefuseLine } from './caret.ts';
 import { physicalAddressBits } from './geometry.ts';
-import { type IomemExtent, type MemoryBytes, memoryExtentsOf } from './iomem-memory.ts';
-import type { MemoryKind } from './topology.ts';
-
-/** One line of /proc/iomem. Addresses are bigint: resources that are not memory may lie anywhere below 2^64. */
-export interface IomemResource {
-  /** Address of the first byte. */
-  readonly firstByte: bigint;
-  /** Address of the last byte, inclusive as the kernel prints it. */
-  readonly lastByte: bigint;
-  /** What follows the colon; may be empty. */
-  readonly name: string;
-  /** Line in the text, counted from 1. */
-  readonly line: number;
-  /** The resources that are indented deeper below this one. */
-  readonly children: readonly IomemResource[];
-}
+import { isDax } from './iomem-devices.ts';
+import { type IomemExtent, type MemoryBytes, memoryExtentsOf, reservedExtentsOf } from './iomem-memory.ts';
+import type { IomemResource } from './iomem-resource.ts';
+import { type Platform, platforms } from './platforms.ts';
+import type { MemoryKind, ReservedExtent } from './topology.ts';
 
 /** A memory map. */
 export interface IomemMap {
   /** The resources without a parent, in the order of the text. */
   readonly resources: readonly IomemResource[];
-  /** Whole pages of memory, sorted by pfn, without overlaps and without page 0; empty when the addresses are hidden. */
+  /** Whole pages of memory, sorted by pfn, without overlaps, on x86 without page 0; empty when the addresses are hidden. */
   readonly memoryExtents: readonly IomemExtent[];
+  /** What is reserved inside of RAM: the kernel's image, a crash kernel. Sorted by pfn, without overlaps. */
+  readonly reserved: readonly ReservedExtent[];
   /** There are resources, and every address reads as zero: what the kernel shows to a reader without CAP_SYS_ADMIN. */
   readonly addressesHidden: boolean;
 }
@@ -44,7 +35,9 @@ const addressDigitsMax = 16;
 const tabColumns = 8;
 
 /** Which names are memory: IORES_DESC_NONE with "System RAM" (also "(kmem)", "(virtio_mem)"), and both kinds of pmem. */
-function memoryKindOf(name: string): MemoryKind | undefined {
+function memoryKindOf(name: string, isInMemory: boolean): MemoryKind | undefined {
+  // a device-dax device that is not of persistent memory: soft reserved memory, or a region of CXL
+  if (isDax(name) && !isInMemory) return 'device';
   if (/^System RAM( \(.*\))?$/.test(name)) return 'ram';
   if (/^Persistent Memory( \(legacy\))?$/.test(name)) return 'device';
   return undefined;
@@ -62,9 +55,10 @@ function columnsOf(indent: string): number {
  * The kernel lists "System RAM" and "Persistent Memory" at any depth; RAM inside persistent memory is RAM. Anything that
  * would leave open which pages there are, such as memory listed twice, is refused.
  * @param file what to call the text in errors.
+ * @param platform of the machine: its page size, and on x86 no page 0.
  * @throws VmemmapError IOMEM_SYNTAX that names file, line and column.
  */
-export function parseIomem(text: string, file = '/proc/iomem'): IomemMap {
+export function parseIomem(text: string, file = '/proc/iomem', platform: Platform = platforms['x86-64']): IomemMap {
   const lines = text.split(/\r?\n/);
   const refuse: RefuseLine = (line, column, problem) => {
     throw new VmemmapError(
@@ -81,23 +75,23 @@ export function parseIomem(text: string, file = '/proc/iomem'): IomemMap {
   let addressesHidden = true;
   for (const [index, lineText] of lines.entries()) {
     if (/^[ \t]*(#|$)/.test(lineText)) continue;
-    const { indentColumns, column, resource } = readLine(lineText, index + 1, refuse);
+    const { indentColumns, resource } = readLine(lineText, index + 1, refuse);
     while ((open.at(-1)?.indentColumns ?? -1) >= indentColumns) open.pop();
     const parent = open.at(-1);
     (parent?.children ?? resources).push(resource);
-    const own = memoryOf(resource, column, parent?.memory, refuse);
+    const own = memoryOf(resource, parent?.memory, refuse);
     if (own) memory.push(own);
     open.push({ indentColumns, children: resource.children, memory: own ?? parent?.memory });
     addressesHidden &&= resource.lastByte === 0n;
   }
   addressesHidden &&= resources.length > 0;
-  return { resources, memoryExtents: addressesHidden ? [] : memoryExtentsOf(memory, refuse), addressesHidden };
+  if (addressesHidden) return { resources, memoryExtents: [], reserved: [], addressesHidden };
+  const memoryExtents = memoryExtentsOf(memory, refuse, platform);
+  return { resources, memoryExtents, reserved: reservedExtentsOf(memory, platform), addressesHidden };
 }
 
 interface ReadLine {
   readonly indentColumns: number;
-  /** Where the addresses begin. */
-  readonly column: number;
   readonly resource: IomemResource & { readonly children: IomemResource[] };
 }
 
@@ -126,25 +120,25 @@ function readLine(text: string, line: number, refuse: RefuseLine): ReadLine {
   take(/[ \t]*:/y, '" : " and a name behind the addresses');
   if (lastByte < firstByte) refuse(line, lastStart, 'expected a last address that is not below the first');
   const name = text.slice(column).trim();
-  return { indentColumns, column: start, resource: { firstByte, lastByte, name, line, children: [] } };
+  return { indentColumns, resource: { firstByte, lastByte, name, line, column: start, children: [] } };
 }
 
 /** The resource as memory, once it is certain that its bytes mean one thing only. */
 function memoryOf(
   resource: IomemResource,
-  column: number,
   inside: MemoryBytes | undefined,
   refuse: RefuseLine,
 ): MemoryBytes | undefined {
-  const kind = memoryKindOf(resource.name);
+  const kind = memoryKindOf(resource.name, inside !== undefined);
   if (kind === undefined) return undefined;
-  const { line } = resource;
+  const { line, column } = resource;
   if (resource.lastByte >= memoryEnd) {
     refuse(line, column, `expected memory below 2^${physicalAddressBits}, where physical addresses end`);
   }
   // exact: below 2^52
   const own = {
     kind,
+    resource,
     firstByte: Number(resource.firstByte),
     lastByte: Number(resource.lastByte),
     line,

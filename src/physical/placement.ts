@@ -11,6 +11,10 @@ export interface NodeKnowledge {
   /** Sorted by pfn, without overlaps. */
   readonly blocks: readonly MemoryBlock[];
   readonly pmemRegions: readonly PmemRegion[];
+  /** Device memory of which everything is known, instead of what the extents tell of it. Sorted by pfn, without overlaps. */
+  readonly devices?: readonly Omit<MemoryExtent, 'pgmap'>[] | undefined;
+  /** Whether RAM of kmem is movable that is in no memory block; otherwise blocks tell. */
+  readonly kmemIsMovable?: boolean;
 }
 
 /** Memory with nodes, sorted by pfn, and what a person should know about how the nodes were found. */
@@ -22,10 +26,11 @@ export interface PlacedMemory {
 /** A part of a RAM extent that lies in one block or in none. */
 interface Piece extends PfnExtent {
   readonly block: MemoryBlock | undefined;
+  readonly extent: IomemExtent;
 }
 
 /** Cuts sorted extents at block borders. One pass over both: a machine may have a hundred thousand blocks. */
-function cutAtBlocks(extents: readonly PfnExtent[], blocks: readonly MemoryBlock[]): Piece[] {
+function cutAtBlocks(extents: readonly IomemExtent[], blocks: readonly MemoryBlock[]): Piece[] {
   const pieces: Piece[] = [];
   let next = 0;
   for (const extent of extents) {
@@ -36,29 +41,55 @@ function cutAtBlocks(extents: readonly PfnExtent[], blocks: readonly MemoryBlock
       const block = ahead && ahead.startPfn <= startPfn ? ahead : undefined;
       const border = block?.endPfn ?? ahead?.startPfn ?? extent.endPfn;
       const endPfn = Math.min(border, extent.endPfn);
-      pieces.push({ startPfn, endPfn, block });
+      pieces.push({ startPfn, endPfn, block, extent });
       startPfn = endPfn;
     }
   }
   return pieces;
 }
 
-/** Appends RAM, joined to the last extent when it touches it on the same node. */
-function pushRam(memory: MemoryExtent[], { startPfn, endPfn }: PfnExtent, nid: number): void {
+/** Appends RAM, joined to the last extent when it touches it on the same node and is as movable. */
+function pushRam(memory: MemoryExtent[], { startPfn, endPfn }: PfnExtent, nid: number, movable: boolean): void {
   const last = memory.at(-1);
-  if (last && last.endPfn === startPfn && last.nid === nid) {
+  if (last && last.endPfn === startPfn && last.nid === nid && (last.movable ?? false) === movable) {
     memory[memory.length - 1] = { ...last, endPfn };
-  } else memory.push({ nid, kind: 'ram', startPfn, endPfn });
+  } else memory.push({ nid, kind: 'ram', startPfn, endPfn, ...(movable ? { movable } : {}) });
+}
+
+/** The devices that overlap neither RAM nor the device before, and how many do: sysfs and the memory map may have changed between. */
+function apartFrom(
+  ram: readonly PfnExtent[],
+  devices: readonly Omit<MemoryExtent, 'pgmap'>[],
+): { apart: Omit<MemoryExtent, 'pgmap'>[]; overlapping: number } {
+  const apart: Omit<MemoryExtent, 'pgmap'>[] = [];
+  let next = 0;
+  for (const device of devices) {
+    while ((ram[next]?.endPfn ?? Number.POSITIVE_INFINITY) <= device.startPfn) next++;
+    const overlapsRam = (ram[next]?.startPfn ?? Number.POSITIVE_INFINITY) < device.endPfn;
+    if (!overlapsRam && (apart.at(-1)?.endPfn ?? 0) <= device.startPfn) apart.push(device);
+  }
+  return { apart, overlapping: devices.length - apart.length };
+}
+
+/** Persistent memory of the memory map that has no descriptors. */
+function undescribedNotes(told: readonly PfnExtent[], devices: readonly PfnExtent[]): string[] {
+  const pagesIn = (extents: readonly PfnExtent[]): number =>
+    extents.reduce((pages, { startPfn, endPfn }) => pages + endPfn - startPfn, 0);
+  const described = told.flatMap((extent) => devices.map((device) => intersect(extent, device)));
+  const pages = pagesIn(told) - pagesIn(described);
+  return pages > 0
+    ? [`${pages} pages of persistent memory belong to no namespace that has page descriptors; they are left out.`]
+    : [];
 }
 
 /**
  * RAM gets the nodes of its memory blocks, cut at block borders where nodes change, and loses what is offline: Linux does not
  * count that as present. Device memory gets the node of the region of persistent memory that it lies in, and a pgmap number
- * of its own. What nobody places goes to the node of the nearest RAM below it, else to the lowest node: a guess, and a note
- * says so unless there is only one node anyway.
+ * of its own. RAM is movable where its block is. What nobody places goes to the node of the nearest RAM below it, else to the
+ * lowest node: a guess, and a note says so unless there is only one node anyway.
  */
 export function placeMemory(extents: readonly IomemExtent[], knowledge: NodeKnowledge): PlacedMemory {
-  const { nids, blocks, pmemRegions } = knowledge;
+  const { nids, blocks, pmemRegions, kmemIsMovable = false } = knowledge;
   const lowestNid = nids[0] ?? 0;
   const notes: string[] = [];
   let offlinePages = 0;
@@ -73,25 +104,31 @@ export function placeMemory(extents: readonly IomemExtent[], knowledge: NodeKnow
     if (piece.block?.online === false) offlinePages += pages;
     else {
       if (piece.block?.nid === undefined) guessedPages += pages;
-      pushRam(ram, piece, piece.block?.nid ?? ram.at(-1)?.nid ?? lowestNid);
+      const movable = piece.block?.movable ?? (kmemIsMovable && piece.extent.isKmem === true);
+      pushRam(ram, piece, piece.block?.nid ?? ram.at(-1)?.nid ?? lowestNid, movable);
     }
   }
 
   let guessedDevices = 0;
-  const device = extents
-    .filter(({ kind }) => kind === 'device')
-    .map((extent, index): MemoryExtent => {
-      const region = pmemRegions.find((candidate) => {
-        const { startPfn, endPfn } = intersect(extent, candidate);
-        return startPfn < endPfn;
-      });
-      if (region === undefined) guessedDevices++;
-      const below = ram.findLast(({ endPfn }) => endPfn <= extent.startPfn);
-      const nid = region?.nid ?? below?.nid ?? lowestNid;
-      return { nid, kind: 'device', startPfn: extent.startPfn, endPfn: extent.endPfn, pgmap: index + 1 };
+  let above = 0;
+  // devices come sorted, so that the RAM below them is found in one pass
+  const nodeOf = (extent: IomemExtent): number => {
+    while ((ram[above]?.endPfn ?? Number.POSITIVE_INFINITY) <= extent.startPfn) above++;
+    const region = pmemRegions.find((candidate) => {
+      const { startPfn, endPfn } = intersect(extent, candidate);
+      return startPfn < endPfn;
     });
+    if (region === undefined) guessedDevices++;
+    return region?.nid ?? ram[above - 1]?.nid ?? lowestNid;
+  };
+  const told = extents.filter(({ kind }) => kind === 'device');
+  const devices = knowledge.devices ?? told.map(({ isKmem: _, ...extent }) => ({ nid: nodeOf(extent), ...extent }));
+  const { apart, overlapping } = apartFrom(ram, devices);
+  const device = apart.map((extent, index): MemoryExtent => ({ ...extent, pgmap: index + 1 }));
 
   const guess = 'taken as memory of the node of the nearest RAM below, or else of the lowest node';
+  if (overlapping > 0) notes.push(`${overlapping} devices overlap RAM or each other; they are left out.`);
+  if (knowledge.devices) notes.push(...undescribedNotes(told, device));
   if (offlinePages > 0) notes.push(`${offlinePages} pages of RAM are offline and left out.`);
   if (nids.length > 1 && guessedPages > 0) {
     notes.push(`${guessedPages} pages of RAM are in no memory block of a node; they are ${guess}.`);

@@ -1,7 +1,8 @@
 /** Makes up a machine from a short description, such as `8x3TiB:pmem`: eight nodes of persistent memory, 3 TiB each. */
 import { VmemmapError } from '../errors.ts';
 import { pointAt } from './caret.ts';
-import { pageSizeBytes, pfnLimit } from './geometry.ts';
+import { pageSizeBytes, physicalAddressBits } from './geometry.ts';
+import { type PlatformName, platforms } from './platforms.ts';
 import type { MemoryExtent, Topology, TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
 
@@ -71,8 +72,16 @@ class SpecReader {
   }
 }
 
+/** Bytes of a size such as `4GiB` or `512M`, whole and in the units of a SPEC; undefined for what is none, or above 2^53. */
+export function bytesOfSize(text: string): number | undefined {
+  const [, digits = '', word = ''] = /^(\d{1,16})([a-z]{0,3})$/i.exec(text) ?? [];
+  const unit = word === '' ? 1n : unitBytes[word.toLowerCase()];
+  const bytes = digits === '' || unit === undefined ? Number.NaN : Number(BigInt(digits) * unit);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
 /** Bytes as pages, exactly: a size is a decimal fraction of a power of two, so floating point would not do. */
-function sizePages(reader: SpecReader): number {
+function sizePages(reader: SpecReader, pageBytes: number): number {
   const sizeColumn = reader.column;
   const text = reader.expect(/\d+(?:\.\d+)?/y, 'a size in decimal digits');
   if (text.length > numberLengthMax) refuse(reader.spec, sizeColumn, `expected at most ${numberLengthMax} digits`);
@@ -84,22 +93,24 @@ function sizePages(reader: SpecReader): number {
 
   const [whole = '', fraction = ''] = text.split('.');
   const scaled = BigInt(whole + fraction) * unit;
-  const denominator = 10n ** BigInt(fraction.length) * BigInt(pageSizeBytes);
-  if (scaled === 0n) refuse(reader.spec, sizeColumn, 'expected at least one page, 4 KiB');
-  if (scaled % denominator !== 0n) refuse(reader.spec, sizeColumn, 'expected a multiple of 4 KiB');
+  const denominator = 10n ** BigInt(fraction.length) * BigInt(pageBytes);
+  const pageText = `${pageBytes / 1024} KiB`;
+  if (scaled === 0n) refuse(reader.spec, sizeColumn, `expected at least one page, ${pageText}`);
+  if (scaled % denominator !== 0n) refuse(reader.spec, sizeColumn, `expected a multiple of ${pageText}`);
   const pages = scaled / denominator;
-  if (pages > BigInt(pfnLimit)) refuse(reader.spec, sizeColumn, 'expected at most 4 PiB: addresses end at 2^52');
+  if (pages > BigInt(2 ** physicalAddressBits / pageBytes))
+    refuse(reader.spec, sizeColumn, 'expected at most 4 PiB: addresses end at 2^52');
   return Number(pages);
 }
 
 const itemEnd = 'a comma and the next nodes, or the end';
 
-function readItem(reader: SpecReader): Item {
+function readItem(reader: SpecReader, pageBytes: number): Item {
   const { column } = reader;
   const count = Number(reader.expect(/\d+/y, 'a number of nodes'));
   if (count < 1 || count > nodesMax) refuse(reader.spec, column, `expected 1 to ${nodesMax} nodes`);
   reader.expect(/x/iy, '"x" between the number of nodes and their size');
-  const pages = sizePages(reader);
+  const pages = sizePages(reader, pageBytes);
   if (reader.maybe(/:/y) === undefined) {
     reader.expect(/(?=,|$)/y, `":ram", ":pmem", ":devdax", ":devdax1g", ${itemEnd}`);
     return { column, count, pages, memory: { kind: 'ram' } };
@@ -112,23 +123,28 @@ function readItem(reader: SpecReader): Item {
   return { column, count, pages, memory };
 }
 
-function readSpec(spec: string): Item[] {
+function readSpec(spec: string, pageBytes: number): Item[] {
   const reader = new SpecReader(spec);
   const items: Item[] = [];
-  do items.push(readItem(reader));
+  do items.push(readItem(reader, pageBytes));
   while (reader.maybe(/,/y) !== undefined);
   return items;
+}
+
+/** CPUs of `machineCpus` for each of some nodes: see {@link cpuShare}. */
+export function withSharedCpus(nids: readonly number[], machineCpus: readonly number[]): TopologyNode[] {
+  return nids.map((nid, index) => ({ nid, cpus: cpuShare(machineCpus, index, nids.length) }));
 }
 
 /**
  * CPUs of one of `nodeCount` nodes: contiguous parts whose lengths differ by at most one, or a single CPU each, round robin,
  * when there are fewer CPUs than nodes.
  */
-function cpuShare(machineCpus: readonly number[], nid: number, nodeCount: number): number[] {
+function cpuShare(machineCpus: readonly number[], index: number, nodeCount: number): number[] {
   const count = machineCpus.length;
   if (count === 0) return [];
-  if (count < nodeCount) return [machineCpus[nid % count] as number];
-  return machineCpus.slice(Math.floor((nid * count) / nodeCount), Math.floor(((nid + 1) * count) / nodeCount));
+  if (count < nodeCount) return [machineCpus[index % count] as number];
+  return machineCpus.slice(Math.floor((index * count) / nodeCount), Math.floor(((index + 1) * count) / nodeCount));
 }
 
 /**
@@ -137,10 +153,17 @@ function cpuShare(machineCpus: readonly number[], nid: number, nodeCount: number
  * @param spec comma-separated `COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g]`: COUNT nodes of SIZE each. SIZE is a decimal number with KiB, MiB, GiB,
  * TiB or PiB (or K, M, G, T, P), in any case, and comes out at whole pages. At most 1024 nodes and 4 PiB in all.
  * @param machineCpus CPUs of the real machine, which are shared out over the simulated nodes.
+ * @param options `platform`: default x86-64.
  * @throws VmemmapError SPEC_SYNTAX with a caret under the place.
  */
-export function simulate(spec: string, machineCpus: readonly number[]): Topology {
-  const items = readSpec(spec);
+export function simulate(
+  spec: string,
+  machineCpus: readonly number[],
+  options: { readonly platform?: PlatformName } = {},
+): Topology {
+  const { platform } = options;
+  const pageBytes = platforms[platform ?? 'x86-64'].pageSizeBytes;
+  const items = readSpec(spec, pageBytes);
   const memory: MemoryExtent[] = [];
   let startPfn = 0;
   let pgmaps = 0;
@@ -154,7 +177,7 @@ export function simulate(spec: string, machineCpus: readonly number[]): Topology
       );
     }
     if (memory.length + count > nodesMax) refuse(spec, column, `expected at most ${nodesMax} nodes in all`);
-    if (startPfn + count * pages > pfnLimit) {
+    if (startPfn + count * pages > 2 ** physicalAddressBits / pageBytes) {
       refuse(spec, column, 'expected at most 4 PiB in all: addresses end at 2^52');
     }
     for (let index = 0; index < count; index++) {
@@ -163,8 +186,11 @@ export function simulate(spec: string, machineCpus: readonly number[]): Topology
       startPfn += pages;
     }
   }
-  const nodes: TopologyNode[] = memory.map(({ nid }) => ({ nid, cpus: cpuShare(machineCpus, nid, memory.length) }));
+  const nodes = withSharedCpus(
+    memory.map(({ nid }) => nid),
+    machineCpus,
+  );
   const shared = machineCpus.length > 0 && machineCpus.length < nodes.length;
   const notes = shared ? [`${nodes.length} simulated nodes share ${machineCpus.length} CPUs of this machine.`] : [];
-  return { source: 'simulated', nodes, memory, zoned: true, notes };
+  return { source: 'simulated', nodes, memory, zoned: true, ...(platform ? { platform } : {}), notes };
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VmemmapError } from '../errors.ts';
-import { type PfnExtent, pageSizeBytes, pagesInside, pfnLimit } from './geometry.ts';
+import { type PfnExtent, pageSizeBytes, pagesInside, physicalAddressBits } from './geometry.ts';
 import type { TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
 
@@ -15,6 +15,16 @@ export interface MemoryBlock extends PfnExtent {
   readonly nid: number | undefined;
   /** Its pages are in use by the kernel; false for memory that is there but offline. */
   readonly online: boolean;
+  /** It is in the zone Movable. */
+  readonly movable?: true;
+}
+
+/** What to read of memory blocks beside their nodes. */
+export interface BlockOptions {
+  /** Bytes in a page. */
+  readonly pageBytes?: number;
+  /** Where memory may be movable, sorted by pfn: only of blocks there it is asked whether they are. */
+  readonly maybeMovable?: readonly PfnExtent[];
 }
 
 /** Persistent memory as the firmware describes it, and its node. */
@@ -45,15 +55,18 @@ export function textOf(path: string): string | undefined {
   }
 }
 
-/** Numbers N of the entries named `${prefix}N` in a directory, ascending; empty when it cannot be read. */
-function numbered(directory: string, prefix: string): number[] {
-  let names: string[] = [];
+/** Names of the entries of a directory; none when it cannot be read. */
+export function namesIn(directory: string): string[] {
   try {
-    names = readdirSync(directory);
+    return readdirSync(directory);
   } catch {
     return [];
   }
-  return names
+}
+
+/** Numbers N of the entries named `${prefix}N` in a directory, ascending; empty when it cannot be read. */
+function numbered(directory: string, prefix: string): number[] {
+  return namesIn(directory)
     .filter((name) => name.startsWith(prefix) && /^(0|[1-9]\d*)$/.test(name.slice(prefix.length)))
     .map((name) => Number(name.slice(prefix.length)))
     .sort((a, b) => a - b);
@@ -110,13 +123,13 @@ export function readNodes(sysRoot: string, allowedCpus: readonly number[]): Topo
 }
 
 /** Pages of a memory block; undefined where the kernel has no memory blocks. The file holds hexadecimal without 0x. */
-function blockPagesOf(sysRoot: string): number | undefined {
+function blockPagesOf(sysRoot: string, pageBytes: number): number | undefined {
   const path = join(memoryDirectory(sysRoot), 'block_size_bytes');
   const text = textOf(path);
   if (text === undefined) return undefined;
   const sizeBytes = /^[0-9a-f]{1,13}$/i.test(text) ? Number.parseInt(text, 16) : Number.NaN;
-  const { startPfn, endPfn } = pagesInside(0, sizeBytes - 1);
-  if (!(endPfn > startPfn) || sizeBytes % pageSizeBytes !== 0) {
+  const { startPfn, endPfn } = pagesInside(0, sizeBytes - 1, pageBytes);
+  if (!(endPfn > startPfn) || sizeBytes % pageBytes !== 0) {
     unreadable(path, 'is not a size of whole pages in hexadecimal', text);
   }
   return endPfn;
@@ -140,8 +153,9 @@ function readBlockNodes(sysRoot: string): Map<number, number[]> {
  * address 0. A block whose `state` cannot be read counts as online.
  * @throws VmemmapError DETECT_FAILED when a value makes no sense.
  */
-export function readMemoryBlocks(sysRoot = '/sys'): MemoryBlocks {
-  const blockPages = blockPagesOf(sysRoot);
+export function readMemoryBlocks(sysRoot = '/sys', options: BlockOptions = {}): MemoryBlocks {
+  const { pageBytes = pageSizeBytes, maybeMovable = [] } = options;
+  const blockPages = blockPagesOf(sysRoot, pageBytes);
   if (blockPages === undefined) return { blocks: [], notes: [] };
   const directory = memoryDirectory(sysRoot);
   const nodes = readBlockNodes(sysRoot);
@@ -149,11 +163,16 @@ export function readMemoryBlocks(sysRoot = '/sys'): MemoryBlocks {
   const blocks = numbered(directory, 'memory').map((block): MemoryBlock => {
     const path = join(directory, `memory${block}`);
     const startPfn = block * blockPages;
-    if (startPfn + blockPages > pfnLimit) unreadable(path, 'lies beyond 2^52 bytes', block);
+    if ((startPfn + blockPages) * pageBytes > 2 ** physicalAddressBits)
+      unreadable(path, 'lies beyond 2^52 bytes', block);
     const [nid, second] = nodes.get(block) ?? [];
     if (second !== undefined) shared++;
     const state = textOf(join(path, 'state'));
-    return { startPfn, endPfn: startPfn + blockPages, nid, online: state === undefined || state === 'online' };
+    const extent = { startPfn, endPfn: startPfn + blockPages };
+    const mayBe = maybeMovable.some((other) => other.startPfn < extent.endPfn && other.endPfn > startPfn);
+    // of memory that is online it is the zone that it is in; of what is offline, those that it may be in
+    const movable = mayBe && textOf(join(path, 'valid_zones')) === 'Movable' ? { movable: true as const } : {};
+    return { ...extent, nid, online: state === undefined || state === 'online', ...movable };
   });
   if (shared === 0) return { blocks, notes: [] };
   return { blocks, notes: [`${shared} memory blocks belong to two nodes; each is taken as memory of the lower one.`] };
@@ -171,12 +190,32 @@ export function numberIn(path: string): number | undefined {
  * Regions of persistent memory whose address, size and node can be read; `resource` is readable only by root. `numa_node` is
  * the node that Linux writes into their descriptors (dev_to_node in memremap_pages).
  */
-export function readPmemRegions(sysRoot = '/sys'): PmemRegion[] {
+export function readPmemRegions(sysRoot = '/sys', pageBytes: number = pageSizeBytes): PmemRegion[] {
   const directory = join(sysRoot, 'bus/nd/devices');
   return numbered(directory, 'region').flatMap((region) => {
     const file = (name: string): number | undefined => numberIn(join(directory, `region${region}`, name));
     const [firstByte, sizeBytes, nid] = [file('resource'), file('size'), file('numa_node')];
     if (firstByte === undefined || !sizeBytes || nid === undefined || nid < 0 || nid >= nodesMax) return [];
-    return [{ ...pagesInside(firstByte, firstByte + sizeBytes - 1), nid }];
+    return [{ ...pagesInside(firstByte, firstByte + sizeBytes - 1, pageBytes), nid }];
   });
+}
+
+/**
+ * Where the zone Movable lies, by a text in the format of /proc/zoneinfo; sorted by pfn. Its zones may hold other memory as well,
+ * since a zone spans all from its first page to its last.
+ */
+export function movableSpans(zoneinfo: string): PfnExtent[] {
+  const spans: PfnExtent[] = [];
+  let spannedPages = 0;
+  let isMovable = false;
+  for (const line of zoneinfo.split('\n')) {
+    const zone = /^Node \d+, zone +(\w+)/.exec(line)?.[1];
+    if (zone !== undefined) [isMovable, spannedPages] = [zone === 'Movable', 0];
+    const [, name, value] = (isMovable && /^ +(spanned|start_pfn:) +(\d{1,15})$/.exec(line)) || [];
+    if (name === 'spanned') spannedPages = Number(value);
+    if (name === 'start_pfn:' && spannedPages > 0) {
+      spans.push({ startPfn: Number(value), endPfn: Number(value) + spannedPages });
+    }
+  }
+  return spans.sort((a, b) => a.startPfn - b.startPfn);
 }

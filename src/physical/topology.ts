@@ -45,7 +45,15 @@ export interface TopologyNode {
 }
 
 /** Where a topology came from, to be told to the user. */
-export type TopologySource = 'simulated' | 'iomem' | 'iomem-file' | 'sysfs-blocks' | 'namespace' | 'table';
+export type TopologySource =
+  | 'simulated'
+  | 'iomem'
+  | 'iomem-file'
+  | 'sysfs-blocks'
+  | 'dmesg'
+  | 'ndctl'
+  | 'namespace'
+  | 'table';
 
 /** A machine: its nodes, and its memory sorted by pfn without overlaps. */
 export interface Topology {
@@ -60,7 +68,7 @@ export interface Topology {
   readonly kernel?: string;
   /** Sorted by pfn, without overlaps; where they lie in no memory they mean nothing. */
   readonly reserved?: readonly ReservedExtent[];
-  /** Parts of the memory that are not to be mapped (MEMBLOCK_NOMAP, arm64). Sorted by pfn, without overlaps. */
+  /** Parts of the RAM that the kernel must not map (MEMBLOCK_NOMAP, on arm64), sorted by pfn, without overlaps. */
   readonly nomap?: readonly PfnExtent[];
   /** What a person should know about how this was found, each one sentence. */
   readonly notes: readonly string[];

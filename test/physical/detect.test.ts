@@ -12,7 +12,14 @@ const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/iom
 /** Detects on a made machine: the lines of its /proc/iomem (none: there is no such file) and its sysfs. */
 function detectOn(iomem: readonly string[] | undefined, sysfs: Readonly<Record<string, string>>, cpus = [0, 1]) {
   const root = makeTree(iomem ? { ...sysfs, iomem: iomem.join('\n') } : sysfs);
-  return detect({ iomemPath: join(root, 'iomem'), sysRoot: root, cpus });
+  return detect({
+    iomemPath: join(root, 'iomem'),
+    zoneinfoPath: join(root, 'zoneinfo'),
+    sysRoot: root,
+    cpus,
+    platform: 'x86-64',
+    release: '6.1.0',
+  });
 }
 
 /** 128 MiB in pages: one memory block of the made machines. */
@@ -32,6 +39,8 @@ describe('RAM', () => {
         { nid: 0, kind: 'ram', startPfn: 0x100, endPfn: 0x10000 },
       ],
       zoned: true,
+      platform: 'x86-64',
+      kernel: '6.1.0',
       notes: [],
     });
   });
@@ -236,7 +245,7 @@ describe('a captured memory map', () => {
         { nid: 0, kind: 'device', pgmap: 1, startPfn: 0x200000, endPfn: 0x304000 },
         { nid: 0, kind: 'ram', startPfn: 0x304000, endPfn: 0x440000 },
         { nid: 0, kind: 'device', pgmap: 2, startPfn: 0x440000, endPfn: 0x2400000 },
-        { nid: 0, kind: 'device', pgmap: 3, startPfn: 0x2400000, endPfn: 0x43c0000 },
+        { nid: 0, kind: 'device', mode: 'fsdax', pgmap: 3, startPfn: 0x2400000, endPfn: 0x43c0000 },
       ],
       zoned: true,
       notes: ['A memory map does not tell nodes, so all memory is on node 0.'],

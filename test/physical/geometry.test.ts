@@ -239,9 +239,12 @@ describe('pfn arithmetic', () => {
   });
 
   it('counts in pages of the platform', () => {
-    expect([pfnOfByte(0x1ffff, platforms['arm64-64k']), pfnOfByte(0x7fff, platforms['arm64-16k'])]).toEqual([1, 1]);
-    expect(pagesInside(0x1_0001, 0x4_0000, platforms['power-64k'])).toEqual(extent(2, 4));
-    expect(pagesInside(0x4001, 0x7fff, platforms['arm64-16k'])).toEqual(extent(2, 2));
+    expect([
+      pfnOfByte(0x1ffff, platforms['arm64-64k'].pageSizeBytes),
+      pfnOfByte(0x7fff, platforms['arm64-16k'].pageSizeBytes),
+    ]).toEqual([1, 1]);
+    expect(pagesInside(0x1_0001, 0x4_0000, platforms['power-64k'].pageSizeBytes)).toEqual(extent(2, 4));
+    expect(pagesInside(0x4001, 0x7fff, platforms['arm64-16k'].pageSizeBytes)).toEqual(extent(2, 2));
     expect(Object.values(platforms).map(pfnLimitOf)).toEqual([2 ** 40, 2 ** 40, 2 ** 38, 2 ** 36, 2 ** 35]);
   });
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
 import { parseIomem } from '../../dist/src/physical/iomem.js';
+import { platforms } from '../../dist/src/physical/platforms.js';
 import { orRefused, refusalOf } from './errors.ts';
 
 const capture = (name: string): string =>
@@ -19,7 +20,7 @@ describe('a real map', () => {
       { kind: 'ram', startPfn: 0x100, endPfn: 0x5a7a1 },
       { kind: 'ram', startPfn: 0x5b5e1, endPfn: 0x790ff },
       { kind: 'ram', startPfn: 0x7b7ff, endPfn: 0x7b800 },
-      { kind: 'device', startPfn: 0x100000, endPfn: 0x155e00 },
+      { kind: 'device', mode: 'fsdax', startPfn: 0x100000, endPfn: 0x155e00 },
       { kind: 'ram', startPfn: 0x155e00, endPfn: 0x15982c },
       { kind: 'device', startPfn: 0x15982c, endPfn: 0x200000 },
       { kind: 'ram', startPfn: 0x200000, endPfn: 0x880000 },
@@ -35,17 +36,21 @@ describe('a real map', () => {
       lastByte: 0x92bfffffn,
       name: '0000:02:00.1',
       line: 33,
-      children: [{ firstByte: 0x92b00000n, lastByte: 0x92bfffffn, name: 'igb', line: 34, children: [] }],
+      column: 4,
+      children: [{ firstByte: 0x92b00000n, lastByte: 0x92bfffffn, name: 'igb', line: 34, column: 6, children: [] }],
     });
     expect(map.resources.at(-1)?.lastByte).toBe(0x3bfffffffffn);
   });
 
-  it('with two CXL windows has the persistent memory inside them, though all of it is indented', () => {
+  it('with two CXL windows has the namespaces inside them and not what is free, though all of it is indented', () => {
     const map = parseIomem(capture('x86-cxl-pmem'));
+    const fsdax = (startPfn: number, endPfn: number): object => ({ kind: 'device', mode: 'fsdax', startPfn, endPfn });
     expect(map.memoryExtents).toEqual([
       { kind: 'ram', startPfn: 0x100000, endPfn: 0x280000 },
-      { kind: 'device', startPfn: 0xa90000, endPfn: 0xb90000 },
-      { kind: 'device', startPfn: 0xc90000, endPfn: 0xd90000 },
+      fsdax(0xa90000, 0xa98000),
+      fsdax(0xa98000, 0xaa8000),
+      fsdax(0xc90000, 0xca0000),
+      fsdax(0xca0000, 0xca8000),
     ]);
     expect(map.resources.map(({ name }) => name)).toEqual([
       'Reserved',
@@ -64,7 +69,7 @@ describe('a real map', () => {
       { kind: 'device', startPfn: 0x200000, endPfn: 0x304000 },
       { kind: 'ram', startPfn: 0x304000, endPfn: 0x440000 },
       { kind: 'device', startPfn: 0x440000, endPfn: 0x2400000 },
-      { kind: 'device', startPfn: 0x2400000, endPfn: 0x43c0000 },
+      { kind: 'device', mode: 'fsdax', startPfn: 0x2400000, endPfn: 0x43c0000 },
     ]);
   });
 });
@@ -102,7 +107,7 @@ describe('memory', () => {
     expect(
       extentsOf(
         '100000000-1ffffffff : Persistent Memory',
-        '  140000000-17fffffff : dax0.0',
+        '  140000000-17fffffff : region0',
         '    140000000-17fffffff : System RAM (kmem)',
         '  1c0000000-1ffffffff : System RAM (kmem)',
         '200000000-2ffffffff : Persistent Memory',
@@ -133,8 +138,9 @@ describe('memory', () => {
         '    200000000-20fffffff : System RAM (kmem)',
       ),
     ).toEqual([
-      // the RAM of the first line and the RAM inside the device touch
-      ['ram', 0x100000, 0x210000],
+      // the RAM of the first line and the RAM inside the device touch, but that of kmem is a kind of its own
+      ['ram', 0x100000, 0x200000],
+      ['ram', 0x200000, 0x210000],
       ['device', 0x210000, 0x300000],
     ]);
   });
@@ -180,7 +186,14 @@ describe('a map', () => {
   it('keeps resources up to 2^64 exact', () => {
     const { resources } = parseIomem('fffffffffffff001-ffffffffffffffff : far away');
     expect(resources).toEqual([
-      { firstByte: 0xfffffffffffff001n, lastByte: 0xffffffffffffffffn, name: 'far away', line: 1, children: [] },
+      {
+        firstByte: 0xfffffffffffff001n,
+        lastByte: 0xffffffffffffffffn,
+        name: 'far away',
+        line: 1,
+        column: 0,
+        children: [],
+      },
     ]);
   });
 
@@ -224,6 +237,148 @@ describe('a map', () => {
     expect(parseIomem(lines.join('\n')).resources).toHaveLength(1);
     const tabs = Array.from({ length: 3000 }, (_, depth) => `${'\t'.repeat(depth)}1000-1fff : System RAM`);
     expect(extentsOf(...tabs)).toEqual([['ram', 1, 2]]);
+  });
+});
+
+describe('the devices of a map', () => {
+  const devices = (...lines: string[]): unknown[] =>
+    parseIomem(lines.join('\n')).memoryExtents.map(({ kind, startPfn, endPfn, ...rest }) => [
+      kind,
+      startPfn,
+      endPfn,
+      rest,
+    ]);
+  const pmem = '100000000-17fffffff : Persistent Memory';
+
+  it('are namespaces, with the memmap that lies in them', () => {
+    expect(
+      devices(
+        pmem,
+        '  100000000-10fffffff : namespace0.0',
+        '    100000000-1005fffff : Device Backed Vmemmap',
+        '  110000000-11fffffff : namespace0.1',
+      ),
+    ).toEqual([
+      ['device', 0x100000, 0x110000, { mode: 'fsdax', altmap: { reservePages: 2, memmapPages: 1534 } }],
+      ['device', 0x110000, 0x120000, { mode: 'fsdax' }],
+    ]);
+  });
+
+  it('are device-dax from the info block on, behind which their data is, or inside of which', () => {
+    const devdax = { mode: 'devdax', compoundPages: 512 };
+    expect(devices(pmem, '  100000000-1001fffff : namespace0.0', '  100200000-17fffffff : dax0.0')).toEqual([
+      ['device', 0x100000, 0x180000, devdax],
+    ]);
+    expect(devices(pmem, '  100000000-17fffffff : namespace0.0', '    100200000-17fffffff : dax0.0')).toEqual([
+      ['device', 0x100000, 0x180000, devdax],
+    ]);
+    expect(
+      devices(
+        pmem,
+        '  100000000-1011fffff : namespace0.0',
+        '    100000000-1011fffff : Device Backed Vmemmap',
+        '  101200000-13fffffff : dax0.0',
+      ),
+    ).toEqual([['device', 0x100000, 0x140000, { ...devdax, altmap: { reservePages: 2, memmapPages: 4606 } }]]);
+  });
+
+  it('that kmem has made RAM of are RAM, and nothing is left of them', () => {
+    expect(
+      devices(
+        pmem,
+        '  100000000-1001fffff : namespace0.0',
+        '  108000000-17fffffff : dax0.0',
+        '    108000000-17fffffff : System RAM (kmem)',
+      ),
+    ).toEqual([['ram', 0x108000, 0x180000, { isKmem: true }]]);
+  });
+
+  it('may be device-dax that is none of persistent memory, in a window of CXL or soft reserved', () => {
+    const lines = ['100000000-1ffffffff : CXL Window 0', '  100000000-17fffffff : region0'];
+    const dax = '    100000000-17fffffff : dax0.0';
+    expect(devices(...lines, dax)).toEqual([['device', 0x100000, 0x180000, { mode: 'devdax', compoundPages: 512 }]]);
+    expect(devices(...lines, dax, '      100000000-17fffffff : System RAM (kmem)')).toEqual([
+      ['ram', 0x100000, 0x180000, { isKmem: true }],
+    ]);
+  });
+
+  it('that stick out of their memory are none of it; a memmap that fills one, or sticks out, is none', () => {
+    expect(devices(pmem, '  0ff000000-10fffffff : namespace0.0')).toEqual([]);
+    expect(devices(pmem, '  170000000-180000000 : namespace0.0')).toEqual([]);
+    for (const end of ['10fffffff', '110000000']) {
+      const memmap = `    100000000-${end} : Device Backed Vmemmap`;
+      expect(devices(pmem, '  100000000-10fffffff : namespace0.0', memmap)).toEqual([
+        ['device', 0x100000, 0x110000, { mode: 'fsdax' }],
+      ]);
+    }
+  });
+
+  it('that overlap are refused at the later line', () => {
+    const lines = [pmem, '  100000000-10fffffff : namespace0.0', '  10ffff000-11fffffff : namespace0.1'];
+    expect(refusalOf(() => parseIomem(lines.join('\n'))).message).toContain(
+      'line 3, column 3: expected memory that does',
+    );
+  });
+
+  it('lose their memmap with the part that RAM cuts off', () => {
+    expect(
+      devices(
+        pmem,
+        '  100000000-17fffffff : namespace0.0',
+        '    100000000-1021fffff : Device Backed Vmemmap',
+        '    140000000-14fffffff : System RAM',
+      ),
+    ).toEqual([
+      ['device', 0x100000, 0x140000, { mode: 'fsdax', altmap: { reservePages: 2, memmapPages: 8702 } }],
+      ['ram', 0x140000, 0x150000, {}],
+      ['device', 0x150000, 0x180000, { mode: 'fsdax' }],
+    ]);
+  });
+});
+
+describe('what is reserved in RAM', () => {
+  it('is told with its name, in whole pages', () => {
+    expect(parseIomem(capture('x86-pmem-legacy-kaslr')).reserved).toEqual([
+      { startPfn: 0x69000, endPfn: 0x79000, what: 'Crash kernel' },
+      { startPfn: 0x155e00, endPfn: 0x156a01, what: 'Kernel code' },
+      { startPfn: 0x156a01, endPfn: 0x15765e, what: 'Kernel data' },
+      { startPfn: 0x157837, endPfn: 0x159800, what: 'Kernel bss' },
+      { startPfn: 0x858000, endPfn: 0x878000, what: 'Crash kernel' },
+    ]);
+  });
+
+  it('is cut to the RAM that it lies in, and what lies deeper has its bytes', () => {
+    const { reserved } = parseIomem(
+      [
+        '40000000-4fffffff : System RAM',
+        '  3f000000-42ffffff : reserved',
+        '    40800000-41ffffff : Kernel code',
+        '  48000000-48ffffff : PCI ECAM',
+        '50000000-5fffffff : Reserved',
+      ].join('\n'),
+    );
+    expect(reserved).toEqual([
+      { startPfn: 0x40000, endPfn: 0x40800, what: 'reserved' },
+      { startPfn: 0x40800, endPfn: 0x42000, what: 'Kernel code' },
+      { startPfn: 0x42000, endPfn: 0x43000, what: 'reserved' },
+    ]);
+  });
+});
+
+describe('a map of another platform', () => {
+  const text = '00000000-0001ffff : System RAM\n  00000000-00000fff : reserved';
+
+  it('has page 0 where it is none of x86', () => {
+    expect(parseIomem(text, 'x', platforms['arm64-4k']).memoryExtents).toEqual([
+      { kind: 'ram', startPfn: 0, endPfn: 32 },
+    ]);
+    expect(parseIomem(text).memoryExtents).toEqual([{ kind: 'ram', startPfn: 1, endPfn: 32 }]);
+  });
+
+  it('is counted in its own pages', () => {
+    const map = parseIomem(text, 'x', platforms['power-64k']);
+    expect(map.memoryExtents).toEqual([{ kind: 'ram', startPfn: 0, endPfn: 2 }]);
+    expect(map.reserved).toEqual([{ startPfn: 0, endPfn: 1, what: 'reserved' }]);
   });
 });
 
@@ -299,6 +454,11 @@ const line = fc.oneof(
           'Persistent Memory',
           'Persistent Memory (legacy)',
           'System RAM (kmem)',
+          'namespace0.0',
+          'dax0.0',
+          'Device Backed Vmemmap',
+          'Kernel code',
+          'reserved',
           'PCI',
           '',
         ),
@@ -315,14 +475,19 @@ prop.prop([
     fc.array(line).map((lines) => lines.join('\n')),
   ),
 ])('any text gives sorted extents without overlaps or IOMEM_SYNTAX, never another error', (text) => {
-  const extents = orRefused(() => parseIomem(text), 'IOMEM_SYNTAX')?.memoryExtents ?? [];
-  let behind = 0;
-  for (const { startPfn, endPfn } of extents) {
-    expect(startPfn).toBeGreaterThanOrEqual(behind);
-    expect(endPfn).toBeGreaterThan(startPfn);
-    behind = endPfn;
+  const map = orRefused(() => parseIomem(text), 'IOMEM_SYNTAX');
+  for (const extents of [map?.memoryExtents ?? [], map?.reserved ?? []]) {
+    let behind = 0;
+    for (const { startPfn, endPfn } of extents) {
+      expect(startPfn).toBeGreaterThanOrEqual(behind);
+      expect(endPfn).toBeGreaterThan(startPfn);
+      behind = endPfn;
+    }
+    expect(behind).toBeLessThanOrEqual(2 ** 40);
   }
-  expect(behind).toBeLessThanOrEqual(2 ** 40);
+  for (const { startPfn, endPfn, altmap } of map?.memoryExtents ?? []) {
+    expect((altmap?.reservePages ?? 0) + (altmap?.memmapPages ?? 0)).toBeLessThanOrEqual(endPfn - startPfn);
+  }
 });
 
 /** Memory of whole pages, by gaps and lengths; a gap of at least one page keeps neighbours from merging. */

@@ -25,9 +25,15 @@ function statOf(path: string): DeviceStat {
 const nodes = sysfsFiles({ 0: '0-1', 1: '2-3' });
 
 /** What fromDevice says of a device file in a made tree. */
-function told(files: Files, device: string): NamespaceTopology {
+function told(files: Files, device: string, release = '6.1.0'): NamespaceTopology {
   const root = makeTree({ ...nodes, ...files });
-  return fromDevice(join(root, 'devfs', device), { sysRoot: root, statOf, cpus: [0, 1, 2, 3] });
+  return fromDevice(join(root, 'devfs', device), {
+    sysRoot: root,
+    statOf,
+    cpus: [0, 1, 2, 3],
+    platform: 'x86-64',
+    release,
+  });
 }
 
 const gib = 2 ** 30;
@@ -120,7 +126,8 @@ describe('a namespace of a kernel that was asked', () => {
   it.each(Object.entries(seen))('%s has the pages that it initialized', (_, { device, number, initialised, files }) => {
     const machine = told({ ...files, [`devfs/${device}`]: number }, device);
     const [startPfn, endPfn] = pages(machine);
-    expect(endPfn - startPfn).toBe(initialised ?? 3 * 2 ** 18);
+    const { reservePages, memmapPages } = machine.memory[0]?.altmap ?? { reservePages: 0, memmapPages: 0 };
+    expect(endPfn - startPfn - reservePages - memmapPages).toBe(initialised ?? 3 * 2 ** 18);
     expect(machine.memory[0]?.nid).toBe(1);
     expect(machine.notes).toEqual(initialised === null ? [rawNote] : []);
     expect(machine.namespace.device).toBe(device);
@@ -135,8 +142,10 @@ describe('fsdax', () => {
         { nid: 0, cpus: [0, 1] },
         { nid: 1, cpus: [2, 3] },
       ],
-      memory: [{ nid: 1, kind: 'device', pgmap: 1, startPfn: 0x200000, endPfn: 0x300000 }],
+      memory: [{ nid: 1, kind: 'device', mode: 'fsdax', pgmap: 1, startPfn: 0x200000, endPfn: 0x300000 }],
       zoned: true,
+      platform: 'x86-64',
+      kernel: '6.1.0',
       notes: [],
       namespace: {
         name: 'namespace0.0',
@@ -150,12 +159,14 @@ describe('fsdax', () => {
     });
   });
 
-  it('with map=dev has the pages of its data, not those that hold descriptors', () => {
+  it('with map=dev has the same pages, of which the first hold the info block and descriptors', () => {
     const machine = told(
       changed(fsdax, { 'pfn0.0/mode': 'pmem', 'pfn0.0/resource': '0x204200000', 'pfn0.0/size': '4225761280' }),
       'pmem0',
     );
-    expect(pages(machine)).toEqual([0x204200, 0x300000]);
+    expect(pages(machine)).toEqual([0x200000, 0x300000]);
+    // up to the data at 0x204200; the info block takes 8 KiB
+    expect(machine.memory[0]?.altmap).toEqual({ reservePages: 2, memmapPages: 0x4200 - 2 });
     expect(machine.namespace).toMatchObject({ mode: 'fsdax', map: 'dev', sizeBytes: 4225761280 });
     expect(machine.notes).toEqual([]);
   });
@@ -221,7 +232,18 @@ describe('fsdax', () => {
 describe('devdax', () => {
   it('is found by what its device lies in and not by its name, and has the node of the device', () => {
     const machine = told(devdax, 'dax0.0');
-    expect(machine.memory).toEqual([{ nid: 1, kind: 'device', pgmap: 1, startPfn: 0x204200, endPfn: 0x300000 }]);
+    expect(machine.memory).toEqual([
+      {
+        nid: 1,
+        kind: 'device',
+        mode: 'devdax',
+        pgmap: 1,
+        compoundPages: 512,
+        altmap: { reservePages: 2, memmapPages: 0x4200 - 2 },
+        startPfn: 0x200000,
+        endPfn: 0x300000,
+      },
+    ]);
     expect(machine.namespace).toEqual({
       name: 'namespace0.0',
       device: 'dax0.0',
@@ -239,7 +261,28 @@ describe('devdax', () => {
       'dax0.0',
     );
     expect(pages(machine)).toEqual([0x200000, 0x300000]);
+    expect(machine.memory[0]?.altmap).toBeUndefined();
     expect(machine.namespace).toMatchObject({ mode: 'devdax', map: 'mem' });
+  });
+
+  it.each([
+    ['2097152', '5.17.0', 512],
+    ['2097152', '5.16.20', undefined],
+    ['2097152', '4.19.0', undefined],
+    ['1073741824', '6.1.0', 2 ** 18],
+    ['4096', '6.1.0', undefined],
+  ])('aligned to %s has on %s compound pages of %s', (align, release, compoundPages) => {
+    const machine = told(
+      changed(devdax, {
+        'dax0.1/mode': 'ram',
+        'dax0.1/align': align,
+        'dax0.1/resource': '0x240000000',
+        'dax0.1/size': String(3 * gib),
+      }),
+      'dax0.0',
+      release,
+    );
+    expect(machine.memory[0]?.compoundPages).toBe(compoundPages);
   });
 
   it('that is disabled is refused', () => {
@@ -276,7 +319,7 @@ describe('a raw namespace', () => {
 
 describe('a namespace', () => {
   it('is planned as one range of the zone Device', () => {
-    expect(planRanges(told(fsdax, 'pmem0'))).toEqual([
+    expect(planRanges(told(fsdax, 'pmem0'))).toMatchObject([
       { nid: 1, kind: 'device', pgmap: 1, zone: zones.Device, startPfn: 0x200000, endPfn: 0x300000 },
     ]);
   });

@@ -224,3 +224,24 @@ prop.prop([fc.array(item, { minLength: 1, maxLength: 8 })])(
     expect(pgmaps).toEqual(pgmaps.map((_, index) => index + 1));
   },
 );
+
+describe('a simulated machine of another platform', () => {
+  it('is counted in its pages, to the same end of all memory', () => {
+    expect(simulate('1x1GiB,1x64KiB:pmem', [0], { platform: 'power-64k' })).toMatchObject({
+      platform: 'power-64k',
+      memory: [
+        { nid: 0, startPfn: 0, endPfn: 2 ** 14 },
+        { nid: 1, startPfn: 2 ** 14, endPfn: 2 ** 14 + 1 },
+      ],
+    });
+    expect(simulate('1x4PiB', [0], { platform: 'power-64k' }).memory[0]?.endPfn).toBe(2 ** 36);
+  });
+
+  it('has no smaller parts of memory than its pages', () => {
+    const problem = (spec: string): string => refusalOf(() => simulate(spec, [0], { platform: 'arm64-16k' })).message;
+    expect(problem('1x0KiB')).toContain('expected at least one page, 16 KiB');
+    expect(problem('1x4KiB')).toContain('expected a multiple of 16 KiB');
+    expect(problem('1x5PiB')).toContain('expected at most 4 PiB');
+    expect(problem('2x3PiB')).toContain('expected at most 4 PiB in all');
+  });
+});

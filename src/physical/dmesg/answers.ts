@@ -1,0 +1,266 @@
+/** The kernel's own answers in a boot log: what it made of the memory, to be compared with what this project makes of it. */
+import { type PfnExtent, pagesInside } from '../geometry.ts';
+import { type PlatformName, platforms } from '../platforms.ts';
+import { nodesMax, type ZoneName, zones } from '../zones.ts';
+import { lastBoot } from './boots.ts';
+import { collect } from './collected.ts';
+import { type LogLine, logLines, refuser } from './lines.ts';
+
+/** One zone of one node, as "On node N totalpages" and /proc/zoneinfo tell it; only what was printed is there. */
+export interface ZoneAnswer {
+  readonly nid: number;
+  /** Zone number as in Linux. */
+  readonly zone: number;
+  /** `spanned` of /proc/zoneinfo. */
+  readonly spannedPages?: number;
+  /** `present` of /proc/zoneinfo, and the pages before `LIFO batch`. */
+  readonly presentPages?: number;
+  /** `managed` of /proc/zoneinfo. */
+  readonly managedPages?: number;
+  /** `pages used for memmap`. */
+  readonly memmapPages?: number;
+  /** `pages reserved`. */
+  readonly reservedPages?: number;
+}
+
+/** One node. */
+export interface NodeAnswer {
+  readonly nid: number;
+  /** As in "Initmem setup node"; absent for a node without memory. */
+  readonly startPfn?: number;
+  readonly endPfn?: number;
+  readonly totalPages?: number;
+  /** Memory that its memmap takes, where memblock=debug was given. */
+  readonly memmapBytes?: number;
+}
+
+/** Pages that exist in sections with memory, and are none: by the rule that the kernel has. */
+export interface UnavailableAnswer {
+  /** `memblock-reserved`: 4.19; `zeroed`: 4.20 to 5.11; `per-zone`: since 5.12. */
+  readonly rule: 'memblock-reserved' | 'zeroed' | 'per-zone';
+  readonly totalPages: number;
+  /** Line by line, for `per-zone` only. */
+  readonly lines: readonly { readonly nid: number; readonly zone: number; readonly pages: number }[];
+}
+
+/** What a node took to initialize the rest of its descriptors. */
+export interface DeferredAnswer {
+  readonly nid: number;
+  readonly ms: number;
+  /** Until 4.20. */
+  readonly pages?: number;
+}
+
+/** What the log holds; what it does not is absent, or empty. */
+export interface KernelAnswers {
+  /** "Early memory node ranges", line by line. */
+  readonly earlyRanges: readonly (PfnExtent & { readonly nid: number })[];
+  /** "Zone ranges"; `[0, 0)` for one that is empty. */
+  readonly zoneRanges: readonly (PfnExtent & { readonly zone: number })[];
+  /** By nid. */
+  readonly nodes: readonly NodeAnswer[];
+  /** By nid and zone. */
+  readonly zones: readonly ZoneAnswer[];
+  readonly unavailable?: UnavailableAnswer;
+  /** "Total pages" of "Built N zonelists". */
+  readonly totalPages?: number;
+  /** "Memory: availableK/totalK available (…, reservedK reserved". */
+  readonly memory?: { readonly availableKib: number; readonly totalKib: number; readonly reservedKib: number };
+  /** "Memory block size". */
+  readonly memoryBlockBytes?: number;
+  readonly deferred?: readonly DeferredAnswer[];
+}
+
+/** What the caller knows about a log. */
+export interface AnswerOptions {
+  /** What to call the log in errors. */
+  readonly file?: string | undefined;
+  /** Architecture and page size, as for the reader of the machine. */
+  readonly platform?: PlatformName | undefined;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+const zoneWord = '(DMA32|DMA|Normal|Movable|Device)';
+const count = '(\\d{1,15})';
+const rangePattern = new RegExp(`^${zoneWord} +(?:empty|\\[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\\])$`);
+const setupPattern = /^Initmem setup node (\d{1,4}) (?:as memoryless|\[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\])$/;
+const totalPattern = new RegExp(`^On node (\\d{1,4}) totalpages: ${count}$`);
+const zonePattern = new RegExp(`^${zoneWord} zone: ${count} pages(?:, (LIFO)| (used) for memmap| (reserved))`);
+const gapPattern = new RegExp(`^On node (\\d{1,4}), zone ${zoneWord}: ${count} pages in unavailable ranges$`);
+const gapsPattern = new RegExp(`^(Zeroed struct page in unavailable ranges|Reserved but unavailable): ${count} pages$`);
+const builtPattern = new RegExp(`^Built \\d+ zonelists.*Total pages: ${count}$`);
+const memoryPattern = new RegExp(`^Memory: ${count}K/${count}K available \\(.*?\\b${count}K reserved`);
+const blockPattern = /Memory block size: (\d{1,7})MB$/;
+const zoneinfoPattern = new RegExp(`^Node (\\d{1,4}), zone +${zoneWord}$`);
+const zoneinfoCountPattern = new RegExp(`^(spanned|present|managed) +${count}$`);
+const memmapPattern = /^memblock_alloc_exact_nid_raw: (\d{1,15}) bytes .*\bnid=(\d{1,4}) .*\bsparse_init_nid\b/;
+const deferredPatterns: readonly RegExp[] = [
+  /^node (?<nid>\d{1,4}) deferred pages initialised in (?<ms>\d{1,9})ms$/,
+  /^node (?<nid>\d{1,4}) initialised, (?<pages>\d{1,15}) pages in (?<ms>\d{1,9})ms$/,
+  /^kswapd (?<nid>\d{1,4}) initialised deferred memory in (?<ms>\d{1,9})ms$/,
+];
+
+/** Reads lines, remembering of which node or zone the ones before were. */
+class AnswerReader {
+  zoneRanges: Mutable<KernelAnswers>['zoneRanges'][number][] = [];
+  readonly nodes: Map<number, Mutable<NodeAnswer>> = new Map();
+  readonly zones: Map<string, Mutable<ZoneAnswer>> = new Map();
+  readonly gaps: UnavailableAnswer['lines'][number][] = [];
+  readonly deferred: DeferredAnswer[] = [];
+  readonly rest: Partial<Mutable<KernelAnswers>> = {};
+  private readonly pageBytes: number;
+  /** Inside of "Zone ranges:". */
+  private inRanges = false;
+  /** Node that the lines about zones belong to. */
+  private nid = 0;
+  /** Zone of a /proc/zoneinfo. */
+  private zoneinfo: Mutable<ZoneAnswer> | undefined;
+
+  constructor(pageBytes: number) {
+    this.pageBytes = pageBytes;
+  }
+
+  take({ text }: LogLine): void {
+    if (this.takeRange(text) || this.takeNode(text) || this.takeZone(text) || this.takeZoneinfo(text)) return;
+    this.takeTotal(text);
+  }
+
+  private extentOf(first: string, last: string): PfnExtent {
+    return pagesInside(Number.parseInt(first, 16), Number.parseInt(last, 16), this.pageBytes);
+  }
+
+  private nodeOf(nid: number): Mutable<NodeAnswer> {
+    const node = this.nodes.get(nid) ?? { nid };
+    if (nid < nodesMax) this.nodes.set(nid, node);
+    return node;
+  }
+
+  private zoneOf(nid: number, name: string): Mutable<ZoneAnswer> {
+    const key = `${nid} ${name}`;
+    const zone = this.zones.get(key) ?? { nid, zone: zones[name as ZoneName] };
+    if (nid < nodesMax) this.zones.set(key, zone);
+    return zone;
+  }
+
+  private takeRange(text: string): boolean {
+    if (text === 'Zone ranges:') {
+      this.inRanges = true;
+      this.zoneRanges = [];
+      return true;
+    }
+    const [, name, first, last] = this.inRanges ? (rangePattern.exec(text) ?? []) : [];
+    this.inRanges = name !== undefined;
+    if (name === undefined) return false;
+    const extent = first && last ? this.extentOf(first, last) : { startPfn: 0, endPfn: 0 };
+    this.zoneRanges.push({ zone: zones[name as ZoneName], ...extent });
+    return true;
+  }
+
+  private takeNode(text: string): boolean {
+    const [, setUp, first, last] = setupPattern.exec(text) ?? [];
+    if (setUp !== undefined) {
+      this.nid = Number(setUp);
+      const node = this.nodeOf(this.nid);
+      // a node without memory begins and ends at 0 in older kernels
+      if (first && last && Number.parseInt(last, 16) > 0) Object.assign(node, this.extentOf(first, last));
+      return true;
+    }
+    const [, counted, pages] = totalPattern.exec(text) ?? [];
+    if (counted !== undefined) {
+      this.nid = Number(counted);
+      this.nodeOf(this.nid).totalPages = Number(pages);
+      return true;
+    }
+    const [, bytes, nid] = memmapPattern.exec(text) ?? [];
+    if (bytes !== undefined) {
+      const node = this.nodeOf(Number(nid));
+      node.memmapBytes = (node.memmapBytes ?? 0) + Number(bytes);
+    }
+    return bytes !== undefined;
+  }
+
+  private takeZone(text: string): boolean {
+    const [, name, pages, isPresent, isMemmap] = zonePattern.exec(text) ?? [];
+    if (name !== undefined) {
+      const zone = this.zoneOf(this.nid, name);
+      if (isPresent) zone.presentPages = Number(pages);
+      else if (isMemmap) zone.memmapPages = Number(pages);
+      else zone.reservedPages = Number(pages);
+      return true;
+    }
+    const [, nid, gapZone, gap] = gapPattern.exec(text) ?? [];
+    if (nid === undefined) return false;
+    this.gaps.push({ nid: Number(nid), zone: zones[gapZone as ZoneName], pages: Number(gap) });
+    return true;
+  }
+
+  private takeZoneinfo(text: string): boolean {
+    const [, nid, name] = zoneinfoPattern.exec(text) ?? [];
+    if (nid !== undefined && name !== undefined) {
+      this.zoneinfo = this.zoneOf(Number(nid), name);
+      return true;
+    }
+    const [, what, pages] = zoneinfoCountPattern.exec(text) ?? [];
+    if (what === undefined || this.zoneinfo === undefined) return false;
+    this.zoneinfo[`${what}Pages` as 'spannedPages' | 'presentPages' | 'managedPages'] = Number(pages);
+    return true;
+  }
+
+  private takeTotal(text: string): void {
+    const [, words, pages] = gapsPattern.exec(text) ?? [];
+    if (words !== undefined) {
+      const rule = words.startsWith('Zeroed') ? 'zeroed' : 'memblock-reserved';
+      this.rest.unavailable = { rule, totalPages: Number(pages), lines: [] };
+      return;
+    }
+    const [, total] = builtPattern.exec(text) ?? [];
+    if (total !== undefined) this.rest.totalPages = Number(total);
+    const [, available, all, reserved] = memoryPattern.exec(text) ?? [];
+    if (available !== undefined) {
+      this.rest.memory = { availableKib: Number(available), totalKib: Number(all), reservedKib: Number(reserved) };
+    }
+    const [, block] = blockPattern.exec(text) ?? [];
+    if (block !== undefined) this.rest.memoryBlockBytes = Number(block) * 2 ** 20;
+    const deferred = deferredPatterns
+      .map((pattern) => pattern.exec(text)?.groups)
+      .find((groups) => groups !== undefined);
+    if (deferred === undefined) return;
+    const { nid, ms, pages: initialised } = deferred;
+    const pagesOf = initialised === undefined ? {} : { pages: Number(initialised) };
+    this.deferred.push({ nid: Number(nid), ms: Number(ms), ...pagesOf });
+  }
+
+  get unavailable(): UnavailableAnswer | undefined {
+    const totalPages = this.gaps.reduce((sum, { pages }) => sum + pages, 0);
+    return this.gaps.length > 0 ? { rule: 'per-zone', totalPages, lines: this.gaps } : this.rest.unavailable;
+  }
+}
+
+/**
+ * The kernel's answers in a boot log, of the same boot that the machine is read from. Text of /proc/zoneinfo in it is read, too.
+ * @throws VmemmapError DMESG_SYNTAX, DETECT_FAILED: as the reader of the machine.
+ */
+export function readAnswers(log: string, options: AnswerOptions = {}): KernelAnswers {
+  const { file = 'the boot log' } = options;
+  const boot = lastBoot(log);
+  const told = collect(log, boot);
+  const refuse = refuser(log, file);
+  const bytesOf = (name: PlatformName): number => platforms[name].pageSizeBytes;
+  const first = told.hints.decide(options.platform, [], file).platform;
+  const early = told.early.isTold ? told.early.runs(bytesOf(first), refuse) : [];
+  const pageBytes = bytesOf(told.hints.decide(options.platform, early, file).platform);
+
+  const reader = new AnswerReader(pageBytes);
+  for (const line of logLines(log)) if (line.line >= boot.firstLine && line.line <= boot.lastLine) reader.take(line);
+  const { unavailable, deferred } = reader;
+  return {
+    ...reader.rest,
+    earlyRanges: early.map(({ nid, firstByte, lastByte }) => ({ nid, ...pagesInside(firstByte, lastByte, pageBytes) })),
+    zoneRanges: reader.zoneRanges,
+    nodes: [...reader.nodes.values()].sort((a, b) => a.nid - b.nid),
+    zones: [...reader.zones.values()].sort((a, b) => a.nid - b.nid || a.zone - b.zone),
+    ...(unavailable ? { unavailable } : {}),
+    ...(deferred.length > 0 ? { deferred } : {}),
+  };
+}

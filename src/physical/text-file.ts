@@ -1,0 +1,46 @@
+/** Reads a text file that somebody names on a command line: it may be anything, so it is read within bounds. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { VmemmapError } from '../errors.ts';
+
+/** Bytes of a file at most: more than any log of one boot, and a bound on what a wrong name can cost. */
+export const textBytesMax: number = 64 * 1024 * 1024;
+const chunkBytes = 1024 * 1024;
+
+function refuse(path: string, problem: string, cause?: unknown): never {
+  throw new VmemmapError('DETECT_FAILED', `${path} ${problem}`, { received: path, cause });
+}
+
+/** Reads to the end, whatever size the file tells: those of /proc tell 0, and pipes none. */
+function readAll(fd: number, path: string): string {
+  const chunks: Buffer[] = [];
+  for (let bytes = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(chunkBytes);
+    const count = readSync(fd, chunk, 0, chunkBytes, null);
+    if (count === 0) return Buffer.concat(chunks).toString('utf8');
+    bytes += count;
+    if (bytes > textBytesMax)
+      refuse(path, `is longer than ${textBytesMax / 2 ** 20} MiB; give the part that tells memory`);
+    chunks.push(chunk.subarray(0, count));
+  }
+}
+
+/**
+ * The text of a file or a pipe.
+ * @throws VmemmapError DETECT_FAILED when it cannot be read, is a device or a directory, or is longer than {@link textBytesMax}.
+ */
+export function readTextFile(path: string): string {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, 'r');
+    const stat = fstatSync(fd);
+    if (!stat.isFile() && !stat.isFIFO() && !stat.isSocket())
+      refuse(path, 'is no file; give a readable file, or use --simulate SPEC');
+    return readAll(fd, path);
+  } catch (failure) {
+    if (failure instanceof VmemmapError) throw failure;
+    const reason = failure instanceof Error ? `: ${failure.message}` : '';
+    return refuse(path, `cannot be read${reason}; give a readable file, or use --simulate SPEC`, failure);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}

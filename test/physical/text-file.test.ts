@@ -1,0 +1,47 @@
+/** Tests of reading files that somebody names: whatever they are, within bounds. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readTextFile, textBytesMax } from '../../dist/src/physical/text-file.js';
+import { refusalOf } from './errors.ts';
+import { makeTree } from './made-tree.ts';
+
+it('a file is read whole, also one that tells no size, and one whose characters take several bytes', () => {
+  const long = 'zebra é 🦓\n'.repeat(200_000);
+  const root = makeTree({ short: 'zebra', long, empty: '' });
+  expect(readTextFile(join(root, 'short'))).toBe('zebra');
+  expect(readTextFile(join(root, 'long'))).toBe(long);
+  expect(readTextFile(join(root, 'empty'))).toBe('');
+  expect(readTextFile('/proc/version')).toMatch(/^Linux version /);
+});
+
+it('a pipe is read to its end', async () => {
+  const pipe = join(makeTree({}), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const writer = spawn('sh', ['-c', 'echo zebra > "$0"', pipe], { stdio: 'ignore' });
+  const text = readTextFile(pipe);
+  await once(writer, 'close');
+  expect(text).toBe('zebra\n');
+});
+
+it.each([
+  ['/nonexistent', /^\/nonexistent cannot be read: ENOENT.*; give a readable file, or use --simulate SPEC$/],
+  ['/', /^\/ is no file; give a readable file/],
+  ['/dev/zero', /^\/dev\/zero is no file/],
+  ['/dev/null', /^\/dev\/null is no file/],
+])('%s is refused', (path, message) => {
+  const error = refusalOf(() => readTextFile(path));
+  expect(error.code).toBe('DETECT_FAILED');
+  expect(error.message).toMatch(message);
+  expect(error.received).toBe(path);
+});
+
+it('a file longer than any log is refused', () => {
+  const path = join(makeTree({ log: 'zebra' }), 'log');
+  truncateSync(path, textBytesMax + 1);
+  expect(refusalOf(() => readTextFile(path)).message).toMatch(
+    /is longer than 64 MiB; give the part that tells memory$/,
+  );
+});
