@@ -24,6 +24,7 @@ export const errorCodes = {
   NO_PROCESS_SLOT: 'more processes have the file open than its process table has slots',
   NO_SPACE: 'the file system or device has less room than the memmap needs',
   NOT_DURABLE: 'descriptors could not be brought to the media, or the backing has none; errno tells why',
+  OUTPUT: 'what was asked for could not be written',
   PFN_ABSENT: 'no descriptor exists for this page frame',
   SPEC_SYNTAX: 'a simulated machine is described wrongly',
   SYNC_TIMEOUT: 'not everything was initialized within the time given',

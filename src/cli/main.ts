@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { VmemmapError } from '../errors.ts';
 import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
+import { topologyCommand } from './topology.ts';
 import { verifyCommand } from './verify.ts';
 
 /** Exit statuses of the contract. */
@@ -33,6 +34,7 @@ function program(): Command {
     .addHelpText('after', `\nWithout a command: ${mainJob.join(' ')}`)
     .addCommand(initCommand().exitOverride())
     .addCommand(inspectCommand().exitOverride())
+    .addCommand(topologyCommand().exitOverride())
     .addCommand(verifyCommand().exitOverride());
 }
 

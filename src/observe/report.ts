@@ -5,7 +5,8 @@ import type { InitReport, RangeReport } from './init-report.ts';
 import type { DescriptorNote, Inspection } from './inspect.ts';
 import type { VerifyResult } from './verify.ts';
 
-const sources: Readonly<Record<TopologySource, string>> = {
+/** Where a machine was found, as reports begin. */
+export const sources: Readonly<Record<TopologySource, string>> = {
   dmesg: 'a machine read from a boot log',
   iomem: 'this machine, read from /proc/iomem',
   'iomem-file': 'a machine read from a file',
@@ -36,13 +37,21 @@ function significant(value: number): string {
   return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function grouped(count: number): string {
+/** A whole number with commas. */
+export function grouped(count: number): string {
   return count.toLocaleString('en-US');
 }
 
 /** Columns aligned: text to the left, figures to the right. */
-function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly number[]): string[] {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[],
+): string[] {
+  const widths = head.map((title, column) =>
+    // not as arguments of one call: a machine may have more ranges than a call can have
+    rows.reduce((width, row) => Math.max(width, (row[column] ?? '').length), title.length),
+  );
   return [head, ...rows].map((row) =>
     row
       .map((cell, column) =>

@@ -52,16 +52,14 @@ function checkDevice({ startPfn, endPfn, mode, compoundPages = 1, altmap }: Memo
   if (mode !== undefined && mode !== 'fsdax' && mode !== 'devdax') {
     complain(`has mode ${String(mode)}; it is 'fsdax' or 'devdax'`);
   }
-  const dataPfn = startPfn + (altmap ? altmap.reservePages + altmap.memmapPages : 0);
-  if (altmap && !(isCount(altmap.reservePages, 0) && isCount(altmap.memmapPages, 0) && dataPfn <= endPfn)) {
-    complain(`has an altmap of ${altmap.reservePages} and ${altmap.memmapPages} pages, which is not inside it`);
+  const { reservePages, memmapPages } = altmap ?? { reservePages: 0, memmapPages: 0 };
+  if (!isCount(reservePages, 0) || !isCount(memmapPages, 0) || startPfn + reservePages + memmapPages > endPfn) {
+    complain(`has an altmap of ${reservePages} and ${memmapPages} pages, which is not inside it`);
   }
   const isPowerOfTwo = isCount(compoundPages, 1) && Number.isInteger(Math.log2(compoundPages));
   if (!isPowerOfTwo || compoundPages > rangePagesMax) {
     complain(`has compoundPages ${compoundPages}; it is a power of two of at most 2^28`);
   }
-  // a compound page is aligned to its size, and so no cut of a range can split one
-  if (dataPfn % compoundPages !== 0) complain(`has data from pfn ${dataPfn} on, not a multiple of ${compoundPages}`);
 }
 
 /**

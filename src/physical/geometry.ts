@@ -86,17 +86,21 @@ export function intersect(a: PfnExtent, b: PfnExtent): PfnExtent {
 }
 
 /**
- * Cuts an extent into pieces of at most 2^28 pages. The cuts lie at multiples of `alignPages` even when the extent begins off
- * one, so that no cut makes an aligned fault of a pageblock meet two pieces.
- * @param alignPages a power of two of at most 2^28, by default a pageblock of the platform
+ * Cuts an extent into pieces of at most 2^28 pages. The cuts lie at multiples of `alignPages`, counted from `anchorPfn`, even
+ * when the extent begins off one, so that no cut makes an aligned fault of a pageblock meet two pieces.
+ * @param alignPages a power of two of at most 2^28, by default a pageblock
  */
-export function cut(extent: PfnExtent, alignPages: number = pageblockPages): PfnExtent[] {
+export function cut(extent: PfnExtent, alignPages: number = pageblockPages, anchorPfn = 0): PfnExtent[] {
   const pieces: PfnExtent[] = [];
+  // the extent may begin below its anchor
+  const offPages = (((extent.startPfn - anchorPfn) % alignPages) + alignPages) % alignPages;
+  let basePfn = extent.startPfn - offPages;
   let { startPfn } = extent;
   while (startPfn < extent.endPfn) {
-    const endPfn = Math.min(roundDown(startPfn, alignPages) + rangePagesMax, extent.endPfn);
+    const endPfn = Math.min(basePfn + rangePagesMax, extent.endPfn);
     pieces.push({ startPfn, endPfn });
     startPfn = endPfn;
+    basePfn = endPfn;
   }
   return pieces;
 }

@@ -128,11 +128,14 @@ function joinRuns(runs: readonly Run[], borders: ReadonlySet<number>): GrowingRa
   return ranges;
 }
 
-/** A range in pieces of at most 2^28 pages, cut at pageblocks, and at compound pages where it has some. */
+/** A range in pieces of at most 2^28 pages, cut at pageblocks; compound pages are counted from where a device's data begins. */
 function cutRange(range: PlannedRange, unitPages: number): PlannedRange[] {
-  return cut(range, Math.max(unitPages, range.compoundPages ?? 1)).map((piece) => {
+  const { compoundPages = 1, segments: whole } = range;
+  const dataPfn = whole.find(({ use }) => use === 'present')?.startPfn ?? 0;
+  const pieces = compoundPages === 1 ? cut(range, unitPages) : cut(range, Math.max(unitPages, compoundPages), dataPfn);
+  return pieces.map((piece) => {
     const segments: PlannedSegment[] = [];
-    overlay([piece], range.segments, ({ startPfn, endPfn }, _, segment) => {
+    overlay([piece], whole, ({ startPfn, endPfn }, _, segment) => {
       segments.push({ startPfn, endPfn, use: (segment as PlannedSegment).use });
     });
     return { ...range, ...piece, segments };

@@ -271,6 +271,14 @@ describe('pfn arithmetic', () => {
     ]);
   });
 
+  it('cuts at units that are counted from an anchor, below and above it', () => {
+    expect(cut(extent(100, TiB + 5000), 1024, 1000)).toEqual([extent(100, TiB - 24), extent(TiB - 24, TiB + 5000)]);
+    expect(cut(extent(1000, TiB + 2024), 1024, 1000)).toEqual([
+      extent(1000, TiB + 1000),
+      extent(TiB + 1000, TiB + 2024),
+    ]);
+  });
+
   it('places a descriptor every 64 bytes', () => {
     expect(descriptorOffset(extent(700, 2 ** 40), 700)).toBe(0);
     expect(descriptorOffset(extent(700, 2 ** 40), 700 + TiB - 1)).toBe(2 ** 34 - 64);

@@ -236,16 +236,19 @@ describe('ranges of more than 2^28 pages', () => {
     ]);
   });
 
-  it('of compound pages are cut between two of them, behind an altmap as well', () => {
+  it.each([
+    ['with its data at a multiple of them', 5 * 2 ** 18 - 512],
+    ['with its data anywhere', 5 * 2 ** 18],
+  ])('of compound pages are cut between two of them, behind an altmap as well, %s', (_, start) => {
     const GiB = 2 ** 18;
-    const start = 5 * GiB - 512;
+    const data = start + 512;
     const memory = [
-      { ...device(start, start + 512 + 1025 * GiB), compoundPages: GiB, altmap: { reservePages: 2, memmapPages: 510 } },
+      { ...device(start, data + 1025 * GiB), compoundPages: GiB, altmap: { reservePages: 2, memmapPages: 510 } },
     ];
     const ranges = planRanges(real(memory));
     expect(ranges.map(({ startPfn, endPfn, compoundPages }) => [startPfn, endPfn, compoundPages])).toEqual([
-      [start + 2, 4 * GiB + 1024 * GiB, GiB],
-      [4 * GiB + 1024 * GiB, 5 * GiB + 1025 * GiB, GiB],
+      [start + 2, data + 1023 * GiB, GiB],
+      [data + 1023 * GiB, data + 1025 * GiB, GiB],
     ]);
   });
 });

@@ -265,11 +265,6 @@ describe('a wrong topology', () => {
     ['compound pages of 0', { memory: [{ ...pmem, compoundPages: 0 }] }, 'has compoundPages 0; it is a power of two'],
     ['compound pages of 2^29', { memory: [{ ...pmem, compoundPages: 2 ** 29 }] }, 'has compoundPages 536870912'],
     [
-      'compound pages that are not aligned',
-      { memory: [{ ...device(GiB + 256, 2 * GiB), compoundPages: 512 }] },
-      'topology.memory[0] has data from pfn 262400 on, not a multiple of 512',
-    ],
-    [
       'device memory that is movable',
       { memory: [{ ...pmem, movable: true }] },
       'topology.memory[0] is movable; only RAM can be',
