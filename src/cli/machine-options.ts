@@ -39,7 +39,11 @@ export function addMachineOptions(command: Command): Command {
   const source = (name: (typeof sources)[number], flags: string, what: string): Command =>
     command.addOption(new Option(flags, what).conflicts(rivalsOf(name)));
   source('detect', '--detect', "read this machine's own memory map (the default)");
-  source('simulate', '--simulate <SPEC>', 'a simulated machine: COUNTxSIZE[:ram|:pmem],… one node each');
+  source(
+    'simulate',
+    '--simulate <SPEC>',
+    'a simulated machine: COUNTxSIZE[:ram|:pmem|:devdax|:devdax1g],… one node each',
+  );
   source('iomem', '--iomem <FILE>', 'a machine from a file in the format of /proc/iomem');
   source('dmesg', '--dmesg <FILE>', 'a machine from its boot log, as dmesg or journalctl -k print it');
   source(

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, release as releaseHere } from 'node:os';
 import { VmemmapError } from '../errors.ts';
+import { withinAddresses } from './address-limit.ts';
 import { readDevices } from './device-list.ts';
 import type { PfnExtent } from './geometry.ts';
 import { type IomemMap, parseIomem } from './iomem.ts';
@@ -214,7 +215,7 @@ export function fromIomemFile(path: string, cpus: readonly number[], options: Io
   const iomem = readIomemFile(path, platforms[platform ?? 'x86-64']);
   const nowhere = { nids: [0], blocks: [], pmemRegions: [], kmemIsMovable: true };
   const { memory, notes } = placeMemory(iomem.memoryExtents, nowhere);
-  return {
+  const topology: Topology = {
     source: 'iomem-file',
     nodes: [{ nid: 0, cpus: [...cpus] }],
     memory,
@@ -223,4 +224,5 @@ export function fromIomemFile(path: string, cpus: readonly number[], options: Io
     ...(iomem.reserved.length > 0 ? { reserved: iomem.reserved } : {}),
     notes: ['A memory map does not tell nodes, so all memory is on node 0.', ...iomemNotes(iomem), ...notes],
   };
+  return withinAddresses(topology, path);
 }

@@ -1,5 +1,6 @@
 /** Reads device memory from a listing of ndctl or daxctl, at the addresses of a /proc/iomem where there is one. */
 import { VmemmapError } from '../errors.ts';
+import { withinAddresses } from './address-limit.ts';
 import { pointAt, type RefuseLine } from './caret.ts';
 import { readIomemFile } from './detect.ts';
 import { altmapOf, compoundPagesOf, type DataLayout, dataStart, wholeBytesOf } from './device-rules.ts';
@@ -210,7 +211,7 @@ export function readNdctl(
   });
   const nids = [...new Set(memory.map(({ nid }) => nid))].sort((a, b) => a - b);
   const nodeNote = `The node of ${unplaced} devices is not listed (list with -v for it); they are on node 0.`;
-  return {
+  const topology: Topology = {
     source: 'ndctl',
     nodes: withSharedCpus(nids, cpus),
     memory,
@@ -224,6 +225,7 @@ export function readNdctl(
       ...(iomem ? ['A memory map does not tell nodes, so its RAM is on node 0.'] : []),
     ],
   };
+  return withinAddresses(topology, file);
 }
 
 /**

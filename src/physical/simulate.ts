@@ -1,7 +1,8 @@
 /** Makes up a machine from a short description, such as `8x3TiB:pmem`: eight nodes of persistent memory, 3 TiB each. */
 import { VmemmapError } from '../errors.ts';
+import { withinAddresses } from './address-limit.ts';
 import { pointAt } from './caret.ts';
-import { pageSizeBytes, physicalAddressBits } from './geometry.ts';
+import { physicalAddressBits } from './geometry.ts';
 import { type PlatformName, platforms } from './platforms.ts';
 import type { MemoryExtent, Topology, TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
@@ -23,12 +24,17 @@ const unitBytes: Readonly<Record<string, bigint>> = {
   pib: 2n ** 50n,
 };
 
+interface SimulatedKind extends Pick<MemoryExtent, 'kind' | 'mode'> {
+  /** Bytes in a compound page, a multiple of every page size. */
+  readonly compoundBytes?: number;
+}
+
 /** What memory of a kind is beside its place, in lower case; `devdax` and `devdax1g` come in compound pages of 2 MiB and 1 GiB. */
-const kinds: Readonly<Record<string, Pick<MemoryExtent, 'kind' | 'mode' | 'compoundPages'>>> = {
+const kinds: Readonly<Record<string, SimulatedKind>> = {
   ram: { kind: 'ram' },
   pmem: { kind: 'device' },
-  devdax: { kind: 'device', mode: 'devdax', compoundPages: 512 },
-  devdax1g: { kind: 'device', mode: 'devdax', compoundPages: 262_144 },
+  devdax: { kind: 'device', mode: 'devdax', compoundBytes: 2 * 2 ** 20 },
+  devdax1g: { kind: 'device', mode: 'devdax', compoundBytes: 2 ** 30 },
 };
 
 const kindText = '"ram", "pmem", "devdax" or "devdax1g"';
@@ -38,7 +44,7 @@ interface Item {
   readonly column: number;
   readonly count: number;
   readonly pages: number;
-  readonly memory: (typeof kinds)[string];
+  readonly memory: SimulatedKind;
 }
 
 function refuse(spec: string, column: number, problem: string): never {
@@ -168,20 +174,18 @@ export function simulate(
   let startPfn = 0;
   let pgmaps = 0;
   for (const { column, count, pages, memory: kind } of items) {
-    const { compoundPages = 1 } = kind;
+    const { compoundBytes = pageBytes, ...what } = kind;
+    const compoundPages = compoundBytes / pageBytes;
     if (startPfn % compoundPages !== 0 || pages % compoundPages !== 0) {
-      refuse(
-        spec,
-        column,
-        `expected nodes that begin and end at a multiple of ${(compoundPages * pageSizeBytes) / 2 ** 20} MiB`,
-      );
+      refuse(spec, column, `expected nodes that begin and end at a multiple of ${compoundBytes / 2 ** 20} MiB`);
     }
     if (memory.length + count > nodesMax) refuse(spec, column, `expected at most ${nodesMax} nodes in all`);
     if (startPfn + count * pages > 2 ** physicalAddressBits / pageBytes) {
       refuse(spec, column, 'expected at most 4 PiB in all: addresses end at 2^52');
     }
     for (let index = 0; index < count; index++) {
-      const extent = { nid: memory.length, ...kind, startPfn, endPfn: startPfn + pages };
+      const compound = compoundPages > 1 ? { compoundPages } : {};
+      const extent = { nid: memory.length, ...what, ...compound, startPfn, endPfn: startPfn + pages };
       memory.push(kind.kind === 'device' ? { ...extent, pgmap: ++pgmaps } : extent);
       startPfn += pages;
     }
@@ -192,5 +196,13 @@ export function simulate(
   );
   const shared = machineCpus.length > 0 && machineCpus.length < nodes.length;
   const notes = shared ? [`${nodes.length} simulated nodes share ${machineCpus.length} CPUs of this machine.`] : [];
-  return { source: 'simulated', nodes, memory, zoned: true, ...(platform ? { platform } : {}), notes };
+  const topology: Topology = {
+    source: 'simulated',
+    nodes,
+    memory,
+    zoned: true,
+    ...(platform ? { platform } : {}),
+    notes,
+  };
+  return withinAddresses(topology, 'the machine to simulate');
 }

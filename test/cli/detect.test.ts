@@ -16,7 +16,8 @@ it.skipIf(skipped !== '')(
     const report = JSON.parse(stdout) as InitReport;
     const kernel = presentOfKernel();
     const ours = new Map<string, number>();
-    for (const { nid, zone, pages, kind } of report.ranges) {
+    for (const { nid, zone, uses, kind } of report.ranges) {
+      const pages = uses.present + uses.reserved;
       if (kind === 'ram') ours.set(`node ${nid} ${zone}`, (ours.get(`node ${nid} ${zone}`) ?? 0) + pages);
     }
     process.stdout.write('zone             /proc/zoneinfo    descriptors\n');

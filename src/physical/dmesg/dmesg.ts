@@ -1,5 +1,6 @@
 /** Reads a machine from its boot log: what the firmware told the kernel, and what the kernel made of it. */
 import { VmemmapError } from '../../errors.ts';
+import { withinAddresses } from '../address-limit.ts';
 import type { ByteRun } from '../byte-runs.ts';
 import type { RefuseLine } from '../caret.ts';
 import { pagesInside } from '../geometry.ts';
@@ -181,7 +182,7 @@ export function readDmesg(log: string, cpus: readonly number[], options: DmesgOp
   );
   const nomapExtents = nomap.runs.map(({ firstByte, lastByte }) => pagesInside(firstByte, lastByte, pageBytes));
   const bootNote = `The log holds ${boot.boots} boots; the last one that tells memory is taken.`;
-  return {
+  const topology: Topology = {
     source: 'dmesg',
     nodes: nodesOf(told, memory, cpus),
     memory,
@@ -192,6 +193,7 @@ export function readDmesg(log: string, cpus: readonly number[], options: DmesgOp
     ...(nomapExtents.length === 0 ? {} : { nomap: nomapExtents }),
     notes: [...(boot.boots > 1 ? [bootNote] : []), ...found.notes, ...ram.notes, ...nomap.notes, ...device.notes],
   };
+  return withinAddresses(topology, file);
 }
 
 /** All nodes that the log names; those with memory share the CPUs. */
