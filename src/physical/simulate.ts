@@ -1,9 +1,8 @@
 /** Makes up a machine from a short description, such as `8x3TiB:pmem`: eight nodes of persistent memory, 3 TiB each. */
 import { VmemmapError } from '../errors.ts';
-import { withinAddresses } from './address-limit.ts';
 import { pointAt } from './caret.ts';
-import { physicalAddressBits } from './geometry.ts';
-import { type PlatformName, platforms } from './platforms.ts';
+import { pfnLimitOf } from './geometry.ts';
+import { type Platform, type PlatformName, platformOf } from './platforms.ts';
 import type { MemoryExtent, Topology, TopologyNode } from './topology.ts';
 import { nodesMax } from './zones.ts';
 
@@ -87,7 +86,8 @@ export function bytesOfSize(text: string): number | undefined {
 }
 
 /** Bytes as pages, exactly: a size is a decimal fraction of a power of two, so floating point would not do. */
-function sizePages(reader: SpecReader, pageBytes: number): number {
+function sizePages(reader: SpecReader, target: Platform): number {
+  const { pageSizeBytes: pageBytes } = target;
   const sizeColumn = reader.column;
   const text = reader.expect(/\d+(?:\.\d+)?/y, 'a size in decimal digits');
   if (text.length > numberLengthMax) refuse(reader.spec, sizeColumn, `expected at most ${numberLengthMax} digits`);
@@ -104,19 +104,24 @@ function sizePages(reader: SpecReader, pageBytes: number): number {
   if (scaled === 0n) refuse(reader.spec, sizeColumn, `expected at least one page, ${pageText}`);
   if (scaled % denominator !== 0n) refuse(reader.spec, sizeColumn, `expected a multiple of ${pageText}`);
   const pages = scaled / denominator;
-  if (pages > BigInt(2 ** physicalAddressBits / pageBytes))
-    refuse(reader.spec, sizeColumn, 'expected at most 4 PiB: addresses end at 2^52');
+  if (pages > BigInt(pfnLimitOf(target))) {
+    refuse(reader.spec, sizeColumn, `expected at most ${reachOf(target)}: ${endOf(target)}`);
+  }
   return Number(pages);
 }
 
+/** How much memory a platform's addresses reach, and where they end. */
+const reachOf = ({ physicalAddressBits }: Platform): string => `${2 ** (physicalAddressBits - 50)} PiB`;
+const endOf = ({ physicalAddressBits }: Platform): string => `addresses end at 2^${physicalAddressBits}`;
+
 const itemEnd = 'a comma and the next nodes, or the end';
 
-function readItem(reader: SpecReader, pageBytes: number): Item {
+function readItem(reader: SpecReader, target: Platform): Item {
   const { column } = reader;
   const count = Number(reader.expect(/\d+/y, 'a number of nodes'));
   if (count < 1 || count > nodesMax) refuse(reader.spec, column, `expected 1 to ${nodesMax} nodes`);
   reader.expect(/x/iy, '"x" between the number of nodes and their size');
-  const pages = sizePages(reader, pageBytes);
+  const pages = sizePages(reader, target);
   if (reader.maybe(/:/y) === undefined) {
     reader.expect(/(?=,|$)/y, `":ram", ":pmem", ":devdax", ":devdax1g", ${itemEnd}`);
     return { column, count, pages, memory: { kind: 'ram' } };
@@ -129,10 +134,10 @@ function readItem(reader: SpecReader, pageBytes: number): Item {
   return { column, count, pages, memory };
 }
 
-function readSpec(spec: string, pageBytes: number): Item[] {
+function readSpec(spec: string, target: Platform): Item[] {
   const reader = new SpecReader(spec);
   const items: Item[] = [];
-  do items.push(readItem(reader, pageBytes));
+  do items.push(readItem(reader, target));
   while (reader.maybe(/,/y) !== undefined);
   return items;
 }
@@ -168,8 +173,9 @@ export function simulate(
   options: { readonly platform?: PlatformName } = {},
 ): Topology {
   const { platform } = options;
-  const pageBytes = platforms[platform ?? 'x86-64'].pageSizeBytes;
-  const items = readSpec(spec, pageBytes);
+  const target = platformOf(platform);
+  const { pageSizeBytes: pageBytes } = target;
+  const items = readSpec(spec, target);
   const memory: MemoryExtent[] = [];
   let startPfn = 0;
   let pgmaps = 0;
@@ -180,8 +186,8 @@ export function simulate(
       refuse(spec, column, `expected nodes that begin and end at a multiple of ${compoundBytes / 2 ** 20} MiB`);
     }
     if (memory.length + count > nodesMax) refuse(spec, column, `expected at most ${nodesMax} nodes in all`);
-    if (startPfn + count * pages > 2 ** physicalAddressBits / pageBytes) {
-      refuse(spec, column, 'expected at most 4 PiB in all: addresses end at 2^52');
+    if (startPfn + count * pages > pfnLimitOf(target)) {
+      refuse(spec, column, `expected at most ${reachOf(target)} in all: ${endOf(target)}`);
     }
     for (let index = 0; index < count; index++) {
       const compound = compoundPages > 1 ? { compoundPages } : {};

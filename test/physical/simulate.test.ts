@@ -234,7 +234,11 @@ describe('a simulated machine of another platform', () => {
         { nid: 1, startPfn: 2 ** 14, endPfn: 2 ** 14 + 1 },
       ],
     });
-    expect(simulate('1x4PiB', [0], { platform: 'power-64k' }).memory[0]?.endPfn).toBe(2 ** 36);
+    expect(simulate('1x4PiB', [0], { platform: 'arm64-64k' }).memory[0]?.endPfn).toBe(2 ** 36);
+    expect(simulate('1x2PiB', [0], { platform: 'power-64k' }).memory[0]?.endPfn).toBe(2 ** 35);
+    expect(refusalOf(() => simulate('2x1PiB,1x64KiB', [0], { platform: 'power-64k' })).message).toContain(
+      'column 8: expected at most 2 PiB in all: addresses end at 2^51',
+    );
   });
 
   it('has no smaller parts of memory than its pages', () => {
