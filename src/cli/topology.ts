@@ -6,7 +6,7 @@ import { writePicture } from '../observe/topology-svg-file.ts';
 import { formatTopology } from '../observe/topology-text.ts';
 import { readAllowedCpus } from '../physical/detect.ts';
 import { type KernelAnswers, readAnswers } from '../physical/dmesg/answers.ts';
-import { readDmesg } from '../physical/dmesg/dmesg.ts';
+import { logBytesMax, readDmesg } from '../physical/dmesg/dmesg.ts';
 import { planMachine } from '../physical/machine-plan.ts';
 import { platformOf } from '../physical/platforms.ts';
 import { readTextFile } from '../physical/text-file.ts';
@@ -73,7 +73,7 @@ function readMachine(flags: TopologyFlags, command: Command): { topology: Topolo
   const { dmesg: file, platform } = flags;
   if (file === undefined) return { topology: machineOf(flags, command) };
   // read once: it may be a pipe
-  const log = readTextFile(file);
+  const log = readTextFile(file, logBytesMax);
   const options = { file, platform };
   return { topology: readDmesg(log, readAllowedCpus(), options), answers: readAnswers(log, options) };
 }

@@ -45,6 +45,9 @@ export interface IomemFileOptions {
   readonly platform?: PlatformName | undefined;
 }
 
+/** Bytes of a captured memory map at most. */
+const mapBytesMax: number = 16 * 2 ** 20;
+
 const instead = 'run as root, or describe a machine with --simulate SPEC (such as 8x3TiB:pmem) or --iomem FILE';
 
 /**
@@ -178,7 +181,7 @@ export function detect(options: DetectOptions = {}): Topology {
  * lists no memory.
  */
 export function readIomemFile(path: string, platform: Platform): IomemMap {
-  const iomem = parseIomem(readTextFile(path), path, platform);
+  const iomem = parseIomem(readTextFile(path, mapBytesMax), path, platform);
   if (iomem.addressesHidden) {
     const what =
       'was captured without root, so that all addresses are zero; capture it again with sudo cat /proc/iomem';

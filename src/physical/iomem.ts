@@ -31,6 +31,8 @@ interface OpenResource {
 const memoryEnd = 2n ** BigInt(physicalAddressBits);
 /** Significant hexadecimal digits of a 64-bit address. */
 const addressDigitsMax = 16;
+/** Lines of a map at most: real ones have some thousands. */
+const linesMax = 131_072;
 /** Columns to which a tab jumps; only the order of indentations counts, so it matters only where tabs and blanks mix. */
 const tabColumns = 8;
 
@@ -75,6 +77,7 @@ export function parseIomem(text: string, file = '/proc/iomem', platform: Platfor
   let addressesHidden = true;
   for (const [index, lineText] of lines.entries()) {
     if (/^[ \t]*(#|$)/.test(lineText)) continue;
+    if (index >= linesMax) refuse(index + 1, 0, `expected at most ${linesMax} lines`);
     const { indentColumns, resource } = readLine(lineText, index + 1, refuse);
     while ((open.at(-1)?.indentColumns ?? -1) >= indentColumns) open.pop();
     const parent = open.at(-1);

@@ -24,6 +24,8 @@ export interface NdctlOptions {
 
 /** Where memory is laid out for which nothing tells an address: above the RAM of most machines. */
 const baseByte: number = 2 ** 38;
+/** Bytes of a listing at most. */
+const listingBytesMax: number = 64 * 2 ** 20;
 const byteLimit = 2 ** physicalAddressBits;
 
 function refuser(text: string, file: string): RefuseLine {
@@ -126,9 +128,11 @@ class Locator {
   }
 }
 
+const collator = new Intl.Collator('en', { numeric: true });
+
 /** By region and number, as they mostly lie in memory. */
 function byName(a: ListedDevice, b: ListedDevice): number {
-  return a.name.localeCompare(b.name, 'en', { numeric: true });
+  return collator.compare(a.name, b.name);
 }
 
 /** A device as an extent of memory. */
@@ -234,7 +238,7 @@ export function readNdctl(
  */
 export function fromNdctlFile(path: string, cpus: readonly number[], options: NdctlOptions = {}): Topology {
   const platform = platforms[options.platform ?? 'x86-64'];
-  const text = readTextFile(path);
+  const text = readTextFile(path, listingBytesMax);
   const iomem = options.iomemPath === undefined ? undefined : readIomemFile(options.iomemPath, platform);
   return readNdctl(text, cpus, { ...options, file: path, iomem });
 }

@@ -202,7 +202,7 @@ export function simulate(
   );
   const shared = machineCpus.length > 0 && machineCpus.length < nodes.length;
   const notes = shared ? [`${nodes.length} simulated nodes share ${machineCpus.length} CPUs of this machine.`] : [];
-  const topology: Topology = {
+  return {
     source: 'simulated',
     nodes,
     memory,
@@ -210,5 +210,4 @@ export function simulate(
     ...(platform ? { platform } : {}),
     notes,
   };
-  return withinAddresses(topology, 'the machine to simulate');
 }

@@ -2,8 +2,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { VmemmapError } from '../errors.ts';
 
-/** Bytes of a file at most: more than any log of one boot, and a bound on what a wrong name can cost. */
-export const textBytesMax: number = 64 * 1024 * 1024;
 const chunkBytes = 1024 * 1024;
 
 function refuse(path: string, problem: string, cause?: unknown): never {
@@ -11,31 +9,31 @@ function refuse(path: string, problem: string, cause?: unknown): never {
 }
 
 /** Reads to the end, whatever size the file tells: those of /proc tell 0, and pipes none. */
-function readAll(fd: number, path: string): string {
+function readAll(fd: number, path: string, bytesMax: number): string {
   const chunks: Buffer[] = [];
   for (let bytes = 0; ; ) {
     const chunk = Buffer.allocUnsafe(chunkBytes);
     const count = readSync(fd, chunk, 0, chunkBytes, null);
     if (count === 0) return Buffer.concat(chunks).toString('utf8');
     bytes += count;
-    if (bytes > textBytesMax)
-      refuse(path, `is longer than ${textBytesMax / 2 ** 20} MiB; give the part that tells memory`);
+    if (bytes > bytesMax) refuse(path, `is longer than ${bytesMax / 2 ** 20} MiB; give the part that tells memory`);
     chunks.push(chunk.subarray(0, count));
   }
 }
 
 /**
  * The text of a file or a pipe.
- * @throws VmemmapError DETECT_FAILED when it cannot be read, is a device or a directory, or is longer than {@link textBytesMax}.
+ * @param bytesMax bytes at most, a multiple of a MiB: more than what is asked for can have.
+ * @throws VmemmapError DETECT_FAILED when it cannot be read, is a device or a directory, or is longer than `bytesMax`.
  */
-export function readTextFile(path: string): string {
+export function readTextFile(path: string, bytesMax: number): string {
   let fd: number | undefined;
   try {
     fd = openSync(path, 'r');
     const stat = fstatSync(fd);
     if (!stat.isFile() && !stat.isFIFO() && !stat.isSocket())
       refuse(path, 'is no file; give a readable file, or use --simulate SPEC');
-    return readAll(fd, path);
+    return readAll(fd, path, bytesMax);
   } catch (failure) {
     if (failure instanceof VmemmapError) throw failure;
     const reason = failure instanceof Error ? `: ${failure.message}` : '';

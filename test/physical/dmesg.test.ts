@@ -495,12 +495,14 @@ describe('the EFI map', () => {
 
   it('of x86 before 4.3 tells the first byte behind, and before 4.0 types as numbers', () => {
     expect(
-      ramOf(told('x86/PAT', x86(0, 'Conventional Memory', 'WB|WT|WC|UC', '[0x0000000000100000-0x0000000001000000)'))),
+      ramOf(
+        told('x86/PAT: y', x86(0, 'Conventional Memory', 'WB|WT|WC|UC', '[0x0000000000100000-0x0000000001000000)')),
+      ),
     ).toEqual([[0, 0x100, 0x1000]]);
     expect(
       ramOf(
         told(
-          'x86/PAT',
+          'x86/PAT: y',
           'efi: mem00: type=7, attr=0xf, range=[0x0000000000100000-0x0000000001000000) (15MB)',
           'efi: mem01: type=7, attr=0x1, range=[0x0000000001000000-0x0000000002000000) (16MB)',
           'efi: mem02: type=5, attr=0x800000000000000f, range=[0x0000000002000000-0x0000000003000000) (16MB)',
@@ -515,7 +517,7 @@ describe('the EFI map', () => {
       .replace('|   |  |  |', '|   |  |SP|')
       .replace('mem0', 'mem1')
       .replaceAll('000000000', '000000004');
-    expect(told('x86/PAT', line, special).notes).toEqual([
+    expect(told('x86/PAT: y', line, special).notes).toEqual([
       expect.stringContaining('do not tell nodes'.slice(7)),
       expect.stringContaining('bytes are soft reserved'),
     ]);
@@ -543,7 +545,7 @@ describe('the EFI map', () => {
   });
 
   it('that is damaged is refused', () => {
-    expect(refusalOf(() => told('x86/PAT', 'efi: mem00: [Conventional Memory|   | range=zebra')).message).toContain(
+    expect(refusalOf(() => told('x86/PAT: y', 'efi: mem00: [Conventional Memory|   | range=zebra')).message).toContain(
       'boot.log, line 2, column 1: expected [TYPE|ATTRIBUTES]',
     );
   });
@@ -671,7 +673,7 @@ describe('NOMAP', () => {
   });
 
   it('is none on other platforms, whose touching ranges differ by other flags', () => {
-    expect(told('x86/PAT', ...four)).not.toHaveProperty('nomap');
+    expect(told('x86/PAT: y', ...four)).not.toHaveProperty('nomap');
   });
 });
 
@@ -740,7 +742,7 @@ describe('what is reserved', () => {
 
   it('on x86 is all of the first MiB since 5.13, and before that 64 KiB and what belongs to the firmware', () => {
     const low = 'node   0: [mem 0x0000000000001000-0x0000000000098fff]';
-    const bios = (...lines: string[]): unknown => told('x86/PAT', ...lines, low, early).reserved;
+    const bios = (...lines: string[]): unknown => told('x86/PAT: y', ...lines, low, early).reserved;
     const all = [{ startPfn: 0, endPfn: 0x100, what: 'BIOS' }];
     const parts = [
       { startPfn: 0, endPfn: 0x10, what: 'BIOS' },
@@ -817,6 +819,24 @@ describe('a log', () => {
     const ranges = entries.map((_, index) => `node   0: [mem ${hex(index * 8192)}-${hex(index * 8192 + 4095)}]`);
     expect(refusalOf(() => told(...ranges)).message).toContain('expected at most 8192 ranges of memory');
     expect(ramOf(told(...ranges.slice(0, 8192)))).toHaveLength(8192);
+  });
+
+  it('longer than any of one machine is refused', () => {
+    expect(ramOf(told(`${'\n'.repeat(499_999)}${early}`))).toHaveLength(1);
+    expect(refusalOf(() => told(`${'\n'.repeat(500_000)}${early}`)).message).toContain(
+      'line 500001, column 1: expected at most 500000 lines; give the beginning of a boot',
+    );
+  });
+
+  it('with more reservations than any machine has is refused', () => {
+    const lines = Array.from(
+      { length: 65_537 },
+      (_, index) => `memblock_reserve: [${hex(index * 8192)}-${hex(index * 8192)}] a`,
+    );
+    expect(refusalOf(() => told(early, ...lines)).message).toContain(
+      'line 65538, column 1: expected at most 65536 reservations',
+    );
+    expect(told('psci: probing', early, ...lines.slice(1)).reserved).toHaveLength(65_536);
   });
 
   it('shows the place without what would reach a terminal', () => {

@@ -382,6 +382,14 @@ describe('a map of another platform', () => {
   });
 });
 
+it('a map of more lines than any machine has is refused', () => {
+  const lines = (count: number): string => Array.from({ length: count }, () => '1000-1fff : x').join('\n');
+  expect(parseIomem(lines(131_072)).resources).toHaveLength(131_072);
+  expect(refusalOf(() => parseIomem(lines(131_073))).message).toContain(
+    'line 131073, column 1: expected at most 131072',
+  );
+});
+
 describe('a malformed map', () => {
   it('is refused with file, line, column, the line, a caret and what was expected', () => {
     const text = '100000000-1ffffffff : System RAM\n  200000000-2fffffgff : System RAM\n';

@@ -4,7 +4,7 @@ import { type PlatformName, platforms } from '../platforms.ts';
 import { nodesMax, type ZoneName, zones } from '../zones.ts';
 import { lastBoot } from './boots.ts';
 import { collect } from './collected.ts';
-import { type LogLine, logLines, refuser } from './lines.ts';
+import { checkLength, type LogLine, logLines, refuser } from './lines.ts';
 
 /** One zone of one node, as "On node N totalpages" and /proc/zoneinfo tell it; only what was printed is there. */
 export interface ZoneAnswer {
@@ -243,9 +243,10 @@ class AnswerReader {
  */
 export function readAnswers(log: string, options: AnswerOptions = {}): KernelAnswers {
   const { file = 'the boot log' } = options;
+  const refuse = refuser(log, file);
+  checkLength(log, refuse);
   const boot = lastBoot(log);
   const told = collect(log, boot);
-  const refuse = refuser(log, file);
   const bytesOf = (name: PlatformName): number => platforms[name].pageSizeBytes;
   const first = told.hints.decide(options.platform, [], file).platform;
   const early = told.early.isTold ? told.early.runs(bytesOf(first), refuse) : [];

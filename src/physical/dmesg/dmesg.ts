@@ -12,10 +12,13 @@ import { lastBoot } from './boots.ts';
 import { type Collected, collect } from './collected.ts';
 import type { EarlyRun } from './early.ts';
 import { deviceMemory, firmwareMemory } from './firmware.ts';
-import { refuser } from './lines.ts';
+import { checkLength, refuser } from './lines.ts';
 import type { NodeRun } from './nodes.ts';
 import { findNomap, type MappingEvidence } from './nomap.ts';
 import { reservedExtents } from './reserved.ts';
+
+/** Bytes of a log at most. */
+export const logBytesMax: number = 64 * 2 ** 20;
 
 /** What the caller knows about a log. */
 export interface DmesgOptions {
@@ -143,6 +146,7 @@ function nomapOf(
 export function readDmesg(log: string, cpus: readonly number[], options: DmesgOptions = {}): Topology {
   const { file = 'the boot log' } = options;
   const refuse = refuser(log, file);
+  checkLength(log, refuse);
   const boot = lastBoot(log);
   const told = collect(log, boot);
   const first = told.hints.decide(options.platform, [], file).platform;
@@ -171,6 +175,8 @@ export function readDmesg(log: string, cpus: readonly number[], options: DmesgOp
     [...told.movableStarts].map(([nid, byte]) => [nid, pagesInside(byte, byte, pageBytes).startPfn]),
   );
   const memory = [...cutMovable(extents, movable), ...device.extents].sort((a, b) => a.startPfn - b.startPfn);
+  told.reservations.told.refuseDamage(refuse);
+  told.memblock.steps.refuseDamage(refuse);
   const reserved: readonly ReservedExtent[] = reservedExtents(
     {
       reservations: told.reservations,
@@ -213,5 +219,5 @@ export function fromDmesgFile(
   cpus: readonly number[],
   options: Omit<DmesgOptions, 'file'> = {},
 ): Topology {
-  return readDmesg(readTextFile(path), cpus, { ...options, file: path });
+  return readDmesg(readTextFile(path, logBytesMax), cpus, { ...options, file: path });
 }

@@ -36,6 +36,7 @@ export class Told<Item extends Place> {
   readonly what: string;
   readonly damaged: Damage[] = [];
   private told: Item[] = [];
+  private isFull = false;
   private readonly max: number;
 
   constructor(what: string, max: number = toldMax) {
@@ -51,21 +52,16 @@ export class Told<Item extends Place> {
   restart(): void {
     this.told = [];
     this.damaged.length = 0;
+    this.isFull = false;
   }
 
-  /** Keeps what a line says; what is wrong with it, as a text, is kept as a damage. */
-  add(place: Place, item: Item | string): void {
-    if (typeof item !== 'string') this.told.push(item);
-    else this.damaged.push({ line: place.line, column: place.column, problem: item });
-    if (this.told.length + this.damaged.length > this.max) {
-      this.damaged.unshift({
-        line: place.line,
-        column: place.column,
-        problem: `expected at most ${this.max} ${this.what}`,
-      });
-      this.told.length = 0;
-      this.damaged.length = 1;
-    }
+  /** Keeps what a line says; what is wrong with it, as a text, is kept as a damage. Behind the limit nothing is kept. */
+  add({ line, column }: Place, item: Item | string): void {
+    if (this.isFull) return;
+    this.isFull = this.told.length + this.damaged.length >= this.max;
+    if (this.isFull) this.damaged.unshift({ line, column, problem: `expected at most ${this.max} ${this.what}` });
+    else if (typeof item !== 'string') this.told.push(item);
+    else this.damaged.push({ line, column, problem: item });
   }
 
   /** Refuses the log where a line of this kind is damaged: for those that the result depends on. */
