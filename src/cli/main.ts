@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { VmemmapError } from '../errors.ts';
+import { compareCommand } from './compare.ts';
 import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
 import { topologyCommand } from './topology.ts';
@@ -35,6 +36,7 @@ function program(): Command {
     .addCommand(initCommand().exitOverride())
     .addCommand(inspectCommand().exitOverride())
     .addCommand(topologyCommand().exitOverride())
+    .addCommand(compareCommand().exitOverride())
     .addCommand(verifyCommand().exitOverride());
 }
 

@@ -29,6 +29,8 @@ import { findProgram, whatIsMissing } from './requirements.mjs';
  * @property {number} [nodeBytes] RAM of each of the two nodes.
  * @property {boolean} [prealloc] whether the host backs all RAM before the boot, so that no measurement pays for that.
  * @property {string} [qmpSocket] where a QMP socket is to be made for others.
+ * @property {readonly string[]} [kernelParameters] words for the kernel's command line beside those that the machine needs.
+ * @property {import('./kernel.mjs').Kernel} [kernel] another than the last that was unpacked.
  */
 
 /**
@@ -44,6 +46,7 @@ import { findProgram, whatIsMissing } from './requirements.mjs';
  * @property {number} pid QEMU's.
  * @property {Duplex} stdout the command's.
  * @property {Duplex} stderr the command's.
+ * @property {Duplex} toGuest what is written here a command may hear: see guest/host.mjs.
  * @property {Promise<Ending>} ended resolves when QEMU is gone, and its temporary files with it.
  * @property {(line: string) => Promise<string>} monitor a command of QEMU's human monitor and its answer, e.g. `memsave ADDRESS SIZE "FILE"`.
  * @property {() => void} kill cuts the power.
@@ -91,14 +94,14 @@ function makeInitramfs(scratch, kernel, job) {
  * @param {Omit<MachineOptions, 'command'> & typeof defaults} options
  * @param {{ kernel: string, initramfs: string, pmem: string, kernelLog: string }} files
  */
-function qemuArguments({ pmemBytes, nodeBytes, prealloc = false, qmpSocket }, files) {
+function qemuArguments({ pmemBytes, nodeBytes, prealloc = false, qmpSocket, kernelParameters = [] }, files) {
   const nodes = [0, 1].flatMap((nid) => [
     ...['-object', `memory-backend-ram,id=ram${nid},size=${nodeBytes},prealloc=${prealloc ? 'on' : 'off'}`],
     '-numa',
     `node,nodeid=${nid},cpus=${nid * cpusPerNode}-${(nid + 1) * cpusPerNode - 1},memdev=ram${nid}`,
   ]);
   // The host's end of each port is a socket that we have opened: no names, and nothing is lost when one side is slow.
-  const ports = ['out', 'err', 'control'].flatMap((name, index) => [
+  const ports = ['out', 'err', 'control', 'in'].flatMap((name, index) => [
     ...['-chardev', `socket,id=${name},fd=${3 + index}`],
     ...['-device', `virtserialport,chardev=${name},name=${name}`],
   ]);
@@ -115,11 +118,11 @@ function qemuArguments({ pmemBytes, nodeBytes, prealloc = false, qmpSocket }, fi
     ...['-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-serial'],
     ...ports,
-    ...['-chardev', 'socket,id=qmp,fd=6', '-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', 'socket,id=qmp,fd=7', '-mon', 'chardev=qmp,mode=control'],
     ...(qmpSocket === undefined ? [] : ['-qmp', `unix:${qmpSocket},server=on,wait=off`]),
     ...['-serial', `file:${files.kernelLog}`],
     ...['-kernel', files.kernel, '-initrd', files.initramfs],
-    ...['-append', 'console=ttyS0 panic=-1 nokaslr mitigations=off'],
+    ...['-append', ['console=ttyS0 panic=-1 nokaslr mitigations=off', ...kernelParameters].join(' ')],
   ];
 }
 
@@ -168,9 +171,8 @@ function monitorOf(socket) {
  */
 export function boot(options) {
   const missing = whatIsMissing();
-  const kernel = findKernel();
+  const { command, cwd = process.cwd(), pmemFile, kernel = findKernel(), ...rest } = options;
   if (missing !== undefined || !kernel) throw new Error(missing);
-  const { command, cwd = process.cwd(), pmemFile, ...rest } = options;
   const scratch = mkdtempSync(join(tmpdir(), 'vmemmap-testbed-'));
   const removeScratch = () => rmSync(scratch, { recursive: true, force: true });
   try {
@@ -189,7 +191,7 @@ export function boot(options) {
     });
     // Should this process be killed, nobody else would end QEMU.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', findProgram('qemu-system-x86_64') ?? '', ...words], {
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', ...Array.from({ length: 7 }, () => /** @type {const} */ ('pipe'))],
     });
     const kill = () => void child.kill('SIGKILL');
     const abandon = () => {
@@ -197,9 +199,10 @@ export function boot(options) {
       removeScratch();
     };
     process.once('exit', abandon);
-    const [stdout, stderr, control, qmp] = /** @type {[Duplex, Duplex, Duplex, Duplex]} */ (child.stdio.slice(3));
+    const sockets = /** @type {Duplex[]} */ (child.stdio.slice(3));
+    const [stdout, stderr, control, toGuest, qmp] = /** @type {[Duplex, Duplex, Duplex, Duplex, Duplex]} */ (sockets);
     // A machine that is killed resets its sockets.
-    for (const socket of [stdout, stderr, control, qmp]) socket.on('error', () => {});
+    for (const socket of sockets) socket.on('error', () => {});
     let said = '';
     let qemuLog = '';
     control.on('data', (bytes) => {
@@ -227,7 +230,7 @@ export function boot(options) {
       process.off('exit', abandon);
       removeScratch();
     });
-    return { pid: child.pid ?? 0, stdout, stderr, ended, monitor: monitorOf(qmp), kill };
+    return { pid: child.pid ?? 0, stdout, stderr, toGuest, ended, monitor: monitorOf(qmp), kill };
   } catch (error) {
     removeScratch();
     throw error;

@@ -18,6 +18,7 @@ const usage = `node test/testbed/run.mjs [OPTIONS] SCRIPT [ARGUMENT…]
   --node-memory SIZE  RAM of each of the two nodes (default 3G)
   --prealloc          lets the host back all RAM before the boot: for measurements
   --kernel-log FILE   writes the kernel's messages there
+  --kernel WORDS      further words for the kernel's command line
   --qmp SOCKET        makes a QMP socket there
 SCRIPT ending in .mjs runs by Node.js, any other by bash.
 `;
@@ -50,6 +51,7 @@ function readArguments() {
     'keep-pmem': { type: 'string' },
     'node-memory': { type: 'string' },
     'kernel-log': { type: 'string' },
+    kernel: { type: 'string' },
     qmp: { type: 'string' },
   };
   // Our options end at the script; what follows is its own.
@@ -91,6 +93,7 @@ const machine = boot({
   nodeBytes,
   prealloc: values['prealloc'] !== undefined,
   ...(values['keep-pmem'] === undefined ? {} : { pmemFile: resolve(values['keep-pmem']) }),
+  kernelParameters: (values['kernel'] ?? '').split(' ').filter((word) => word !== ''),
   ...(values['qmp'] === undefined ? {} : { qmpSocket: resolve(values['qmp']) }),
 });
 machine.stdout.pipe(process.stdout, { end: false });

@@ -26,9 +26,11 @@ export function run(program, ...words) {
 /**
  * Makes the namespace anew. @returns the file of the device
  * @param {'fsdax' | 'devdax'} mode
+ * @param {'mem' | 'dev'} map where its memmap lies.
+ * @param {'4K' | '2M' | '1G'} align
  */
-export function makeNamespace(mode) {
-  run('ndctl', 'create-namespace', '-f', '-e', 'namespace0.0', '-m', mode, '-M', 'mem');
+export function makeNamespace(mode, map = 'mem', align = '2M') {
+  run('ndctl', 'create-namespace', '-f', '-e', 'namespace0.0', '-m', mode, '-M', map, '-a', align);
   return mode === 'fsdax' ? '/dev/pmem0' : '/dev/dax0.0';
 }
 
