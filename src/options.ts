@@ -228,7 +228,8 @@ export function checkBacking(
   return { path: file, kind, durability, rebuild };
 }
 
-function checkShareTails({ shareTails = false, backing = defaults.backing, file }: OpenOptions): boolean {
+/** Whether tails are to be shared. @throws TypeError */
+export function checkShareTails({ shareTails = false, backing = defaults.backing, file }: OpenOptions): boolean {
   if (typeof shareTails !== 'boolean') throw new TypeError('shareTails must be true or false');
   if (shareTails && (file !== undefined || (backing !== 'huge' && backing !== 'shared'))) {
     throw new TypeError('shareTails goes with the backings huge and shared');

@@ -6,15 +6,22 @@ import { VmemmapError } from '../errors.ts';
 import { type MachineOptions, measureInit } from '../measure.ts';
 import type { InitReport } from '../observe/init-report.ts';
 import { formatReport } from '../observe/report.ts';
-import { bounds, checkBacking, defaults } from '../options.ts';
+import { bounds, checkBacking, checkShareTails, defaults } from '../options.ts';
 import type { ChunkPages, PolicyName } from '../plan.ts';
 import { policies } from '../policy/policies.ts';
 import { type BackingName, backingNames } from '../region/backing.ts';
 import { type Durability, durabilities } from '../region/durability.ts';
 import { Bars } from './bars.ts';
-import { addMachineOptions, type MachineFlags, machineOf } from './machine-options.ts';
+import {
+  addMachineOptions,
+  addMovableOption,
+  type MachineFlags,
+  type MovableFlags,
+  machineOf,
+} from './machine-options.ts';
 
-interface InitFlags extends MachineFlags {
+interface InitFlags extends MachineFlags, MovableFlags {
+  shareTails?: boolean;
   backing?: BackingName;
   file?: string;
   durability?: Durability;
@@ -46,7 +53,8 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 
 /** Defines the command. */
 export function initCommand(): Command {
-  return addMachineOptions(new Command('init').description('build the memmap of a machine, and tell how it went'))
+  const command = new Command('init').description('build the memmap of a machine, and tell how it went');
+  return addMovableOption(addMachineOptions(command))
     .addOption(
       new Option('--backing <NAME>', 'where the descriptors live')
         .choices(backingNames)
@@ -59,6 +67,7 @@ export function initCommand(): Command {
         .default(undefined, 'the best that the file offers'),
     )
     .option('--rebuild', 'with --file: start over, and lose what the file holds')
+    .option('--share-tails', 'store the equal tail descriptors of device-dax in units of 2 MiB or 1 GiB once')
     .addOption(
       new Option('--policy <NAME>', 'when chunks are initialized')
         .choices(Object.keys(policies))
@@ -96,6 +105,8 @@ function openOptions(flags: InitFlags, command: Command, signal: AbortSignal): M
   if (flags.file !== undefined) options.file = flags.file;
   if (flags.durability !== undefined) options.durability = flags.durability;
   if (flags.rebuild !== undefined) options.rebuild = flags.rebuild;
+  if (flags.shareTails !== undefined) options.shareTails = flags.shareTails;
+  if (flags.movable !== undefined) options.movable = flags.movable;
   if (flags.threads !== undefined) options.threadsPerNode = flags.threads;
   if (flags.chunkPages !== undefined) options.chunkPages = flags.chunkPages;
   if (flags.poison !== undefined) options.poison = flags.poison;
@@ -108,6 +119,7 @@ function openOptions(flags: InitFlags, command: Command, signal: AbortSignal): M
 function refuseContradiction(options: MachineOptions, command: Command): void {
   try {
     checkBacking(options);
+    checkShareTails(options);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     // thrown from here an InvalidArgumentError would end the command without a word: only parsers' are told by commander

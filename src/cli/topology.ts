@@ -8,6 +8,7 @@ import { readAllowedCpus } from '../physical/detect.ts';
 import { type KernelAnswers, readAnswers } from '../physical/dmesg/answers.ts';
 import { logBytesMax, readDmesg } from '../physical/dmesg/dmesg.ts';
 import { planMachine } from '../physical/machine-plan.ts';
+import { pfnOfByte } from '../physical/geometry.ts';
 import { platformOf } from '../physical/platforms.ts';
 import { readTextFile } from '../physical/text-file.ts';
 import type { Topology } from '../physical/topology.ts';
@@ -60,7 +61,7 @@ export function topologyCommand(): Command {
 function runTopology(flags: TopologyFlags, command: Command): void {
   const { topology, answers } = readMachine(flags, command);
   const { pageSizeBytes } = platformOf(topology.platform);
-  const movablePages = flags.movable === undefined ? undefined : Math.floor(flags.movable / pageSizeBytes);
+  const movablePages = flags.movable === undefined ? undefined : pfnOfByte(flags.movable, pageSizeBytes);
   const plan = planMachine(topology, { release: flags.release, movablePages });
   const report = topologyReport(topology, plan, answers);
   // first: what cannot be written should not look as if it had been
