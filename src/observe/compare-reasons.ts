@@ -46,16 +46,7 @@ function because(reason: Reason, explanation: string): Because {
   return { reason, explanation };
 }
 
-/** Cuts a piece where those of a list begin and end. */
-function cutBy(
-  pieces: readonly PageAnswers[],
-  list: readonly ReservedExtent[],
-  visit: (piece: PageAnswers, other: ReservedExtent | undefined) => void,
-): void {
-  overlay(pieces, list, (extent, piece, other) => visit({ ...piece, ...extent }, other));
-}
-
-/** Those of `pieces` in a list are explained by it; the others are returned. */
+/** Cuts pieces where those of a list begin and end: what lies in the list is explained by it, the rest is returned. */
 function explainBy(
   pieces: readonly PageAnswers[],
   list: readonly ReservedExtent[],
@@ -63,9 +54,9 @@ function explainBy(
   explained: Explained[],
 ): PageAnswers[] {
   const left: PageAnswers[] = [];
-  cutBy(pieces, list, (piece, other) => {
-    if (other) explained.push({ ...piece, ...explain(other.what) });
-    else left.push(piece);
+  overlay(pieces, list, (extent, piece, other) => {
+    if (other) explained.push({ ...piece, ...extent, ...explain(other.what) });
+    else left.push({ ...piece, ...extent });
   });
   return left;
 }

@@ -61,6 +61,12 @@ describe('a machine whose kernel has made what the plan says', () => {
   });
 });
 
+it('a kernel whose release names no version is taken for one of the default profile, and a note says so', async () => {
+  const { kernel, notes, unexplained } = await compareMade({ release: 'custom' });
+  expect({ kernel, unexplained }).toEqual({ kernel: '6.1', unexplained: 0 });
+  expect(notes).toEqual(["The kernel's release, custom, names no version; its rules are taken to be those of 6.1."]);
+});
+
 describe('page frames that the kernel has reserved and the plan has not', () => {
   const painted: Differences['painted'] = [[0x9000, 0x9010, flag.reserved]];
 

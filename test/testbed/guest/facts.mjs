@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { addonState, detect, Memmap } from '../../../dist/src/index.js';
+import { makeNamespace } from './media.mjs';
 
 const cli = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url));
 
@@ -23,6 +24,8 @@ function workers() {
     .filter(({ nice }) => nice === 10);
 }
 
+// without a driver of its own persistent memory has no descriptors
+makeNamespace('fsdax');
 const words = ['init', '--detect', '--verify', '--json'];
 const init = JSON.parse(execFileSync(process.execPath, [cli, ...words], { encoding: 'utf8' }));
 const memmap = await Memmap.open({});
