@@ -50,11 +50,15 @@ describe('a measured run', () => {
       resumed: { chunksKept: 0, chunksRedone: 0 },
       workerFailures: 0,
     });
-    const rest = { chunkPages: 512 };
+    const rest = (present: number): object => ({
+      pages: present,
+      uses: { present, reserved: 0, unavailable: 0, altmap: 0 },
+      chunkPages: 512,
+    });
     expect(report.ranges).toEqual([
-      { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 0, endPfn: 4096, pages: 4096, chunks: 8, ...rest },
-      { nid: 0, zone: 'DMA32', kind: 'ram', startPfn: 4096, endPfn: 16_384, pages: 12_288, chunks: 24, ...rest },
-      { nid: 1, zone: 'Device', kind: 'device', startPfn: 16_384, endPfn: 24_576, pages: 8192, chunks: 16, ...rest },
+      { nid: 0, zone: 'DMA', kind: 'ram', startPfn: 0, endPfn: 4096, chunks: 8, ...rest(4096) },
+      { nid: 0, zone: 'DMA32', kind: 'ram', startPfn: 4096, endPfn: 16_384, chunks: 24, ...rest(12_288) },
+      { nid: 1, zone: 'Device', kind: 'device', startPfn: 16_384, endPfn: 24_576, chunks: 16, ...rest(8192) },
     ]);
   });
 

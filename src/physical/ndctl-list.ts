@@ -133,12 +133,26 @@ class ListReader {
     this.passed.set(what, (this.passed.get(what) ?? 0) + 1);
   }
 
+  /** The device-dax device that a verbose listing tells inside of its namespace. */
+  private daxOf(members: Members): (JsonPlace & { readonly kind: 'object'; readonly members: Members }) | undefined {
+    const region = members.get('daxregion');
+    const devices = region?.kind === 'object' ? region.members.get('devices') : undefined;
+    const [device] = devices?.kind === 'array' ? devices.items : [];
+    return device?.kind === 'object' ? device : undefined;
+  }
+
   private take(place: JsonPlace, object: ObjectReader, isNamespace: boolean, around: Around): void {
     if (this.devices.length >= devicesMax) object.fail(`expected at most ${devicesMax} devices`);
     const word = object.text('mode') ?? object.fail('expected a "mode": fsdax, devdax, raw, sector or system-ram');
     const mode = modes.get(word);
     if (mode === undefined || object.text('state') === 'disabled') {
       this.pass(mode ? 'disabled' : bareModes.has(word) ? `in the mode ${word}` : 'in an unknown mode');
+      return;
+    }
+    const dax = isNamespace ? this.daxOf(object.members) : undefined;
+    if (dax && this.nameIn(dax.members, 'mode') === 'system-ram' && this.nameIn(dax.members, 'chardev') !== '') {
+      // kmem has the data, and nobody has descriptors for the rest
+      this.take(dax, new ObjectReader(dax, dax.members, this.refuse), false, around);
       return;
     }
     const alignBytes = object.number('align', byteLimit) ?? defaultAlignBytes;
@@ -154,7 +168,7 @@ class ListReader {
       line: place.line,
       column: place.column,
       name: this.nameIn(object.members, isNamespace ? 'dev' : 'chardev'),
-      chardev: object.text('chardev'),
+      chardev: object.text('chardev') ?? (dax && this.nameIn(dax.members, 'chardev')),
       mode,
       map: isNamespace ? this.mapOf(object, mode) : undefined,
       alignBytes,

@@ -107,7 +107,9 @@ class Locator {
       const dataByte = Number(dax.firstByte);
       return { startByte, dataByte, endByte: dataByte + device.sizeBytes };
     }
-    return locate(device, startByte, this.pageBytes, Number(resource.lastByte) + 1 - startByte);
+    // the resource of a devdax namespace ends where its data begins
+    const wholeBytes = device.mode === 'devdax' ? undefined : Number(resource.lastByte) + 1 - startByte;
+    return locate(device, startByte, this.pageBytes, wholeBytes);
   }
 
   private withoutMap(device: ListedDevice): Location {
@@ -165,6 +167,21 @@ function ramOf(iomem: IomemMap, devices: readonly MemoryExtent[]): MemoryExtent[
     });
 }
 
+/**
+ * The devices that are not RAM of kmem, which the map has already: listed as such or, as ndctl lists them without -D, as devdax.
+ */
+function withoutKmem<Device extends MemoryExtent>(devices: readonly Device[], iomem: IomemMap): Device[] {
+  const kmem = iomem.memoryExtents.filter(({ isKmem }) => isKmem === true);
+  let next = 0;
+  return devices
+    .filter(({ kind }) => kind === 'device')
+    .sort((a, b) => a.startPfn - b.startPfn)
+    .filter(({ mode, startPfn, endPfn }) => {
+      while ((kmem[next]?.endPfn ?? Number.POSITIVE_INFINITY) <= startPfn) next++;
+      return mode !== 'devdax' || (kmem[next]?.startPfn ?? Number.POSITIVE_INFINITY) >= endPfn;
+    });
+}
+
 /** Refuses what overlaps: sorted memory, and who told it. */
 function checkApart(memory: readonly (MemoryExtent & { readonly device?: ListedDevice })[], refuse: RefuseLine): void {
   for (const [index, extent] of memory.entries()) {
@@ -203,8 +220,7 @@ export function readNdctl(
     return { ...extent, device };
   });
   const ram = iomem ? ramOf(iomem, devices) : [];
-  // RAM of kmem is in the map already
-  const own = devices.filter(({ kind }) => kind === 'device' || iomem === undefined);
+  const own = iomem ? withoutKmem(devices, iomem) : devices;
   const sorted: (MemoryExtent & { readonly device?: ListedDevice })[] = [...ram, ...own].sort(
     (a, b) => a.startPfn - b.startPfn,
   );

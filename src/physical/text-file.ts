@@ -11,13 +11,14 @@ function refuse(path: string, problem: string, cause?: unknown): never {
 /** Reads to the end, whatever size the file tells: those of /proc tell 0, and pipes none. */
 function readAll(fd: number, path: string, bytesMax: number): string {
   const chunks: Buffer[] = [];
+  const chunk = Buffer.allocUnsafe(chunkBytes);
   for (let bytes = 0; ; ) {
-    const chunk = Buffer.allocUnsafe(chunkBytes);
     const count = readSync(fd, chunk, 0, chunkBytes, null);
     if (count === 0) return Buffer.concat(chunks).toString('utf8');
     bytes += count;
     if (bytes > bytesMax) refuse(path, `is longer than ${bytesMax / 2 ** 20} MiB; give the part that tells memory`);
-    chunks.push(chunk.subarray(0, count));
+    // a copy: a pipe gives little at a time, and would keep whole chunks
+    chunks.push(Buffer.from(chunk.subarray(0, count)));
   }
 }
 
@@ -31,8 +32,10 @@ export function readTextFile(path: string, bytesMax: number): string {
   try {
     fd = openSync(path, 'r');
     const stat = fstatSync(fd);
-    if (!stat.isFile() && !stat.isFIFO() && !stat.isSocket())
-      refuse(path, 'is no file; give a readable file, or use --simulate SPEC');
+    // what never ends: /dev/zero, /dev/kmsg
+    if (stat.isCharacterDevice() || stat.isBlockDevice()) {
+      refuse(path, 'is a device; give a readable file, or use --simulate SPEC');
+    }
     return readAll(fd, path, bytesMax);
   } catch (failure) {
     if (failure instanceof VmemmapError) throw failure;

@@ -1,31 +1,14 @@
 /** Tests of listings of ndctl and daxctl: real ones, those of every shape, and what is refused. */
 import { join } from 'node:path';
-import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
-import { parseIomem } from '../../dist/src/physical/iomem.js';
 import { fromNdctlFile, readNdctl } from '../../dist/src/physical/ndctl.js';
-import type { Topology } from '../../dist/src/physical/topology.js';
-import { planRanges } from '../../dist/src/physical/zones.js';
-import { orRefused, refusalOf } from './errors.ts';
+import { refusalOf } from './errors.ts';
+import { mib, namespace, told } from './listed.ts';
 import { captureOf, machine, noCaptures } from './machines.ts';
 import { makeTree } from './made-tree.ts';
 
-const mib = 2 ** 20;
+/** Where memory is laid out that has no address. */
 const base = 2 ** 38 / 4096;
-const told = (value: unknown, iomem?: string): Topology =>
-  readNdctl(JSON.stringify(value), [0, 1], {
-    file: 'list.json',
-    iomem: iomem === undefined ? undefined : parseIomem(iomem),
-  });
-const namespace = (changes: object = {}): object => ({
-  dev: 'namespace0.0',
-  mode: 'fsdax',
-  map: 'mem',
-  size: 1022 * mib,
-  align: 2 * mib,
-  numa_node: 1,
-  ...changes,
-});
 
 describe('a namespace', () => {
   it('of fsdax with map=mem has all pages from that of its info block on', () => {
@@ -218,6 +201,39 @@ describe('a listing beside a memory map', () => {
     expect(notes).toEqual(['A memory map does not tell nodes, so its RAM is on node 0.']);
   });
 
+  it('finds the data of devdax where the listing names no device, and where a verbose one does', () => {
+    const devdax = namespace({ mode: 'devdax', map: 'dev', size: 1006 * mib });
+    const dev = iomem.replace('1001fffff', '1011fffff').replace('100200000', '101200000');
+    const region = { daxregion: { id: 0, devices: [{ chardev: 'dax0.0', size: 1, mode: 'devdax' }] } };
+    const wanted = { startPfn: 0x100000, endPfn: 0x140000, altmap: { reservePages: 2, memmapPages: 4606 } };
+    expect(told([devdax], dev).memory[1]).toMatchObject(wanted);
+    expect(told([{ ...devdax, ...region }], dev).memory[1]).toMatchObject(wanted);
+  });
+
+  const kmem = [
+    '00001000-3fffffff : System RAM',
+    '100000000-13fffffff : Persistent Memory',
+    '  100000000-1011fffff : namespace0.0',
+    '  108000000-13fffffff : dax0.0',
+    '    108000000-13fffffff : System RAM (kmem)',
+  ].join('\n');
+
+  it('takes a namespace that kmem has made RAM of as RAM, on the node that a verbose listing tells', () => {
+    const devdax = namespace({ mode: 'devdax', map: 'dev', size: 1006 * mib });
+    const device = { chardev: 'dax0.0', size: 1006 * mib, target_node: 3, mode: 'system-ram', movable: false };
+    expect(told([{ ...devdax, daxregion: { devices: [device] } }], kmem).memory).toEqual([
+      { nid: 0, kind: 'ram', startPfn: 1, endPfn: 0x40000 },
+      { nid: 3, kind: 'ram', startPfn: 0x108000, endPfn: 0x140000 },
+    ]);
+    expect(told([{ ...devdax, chardev: 'dax0.0' }], kmem).memory).toEqual([
+      { nid: 0, kind: 'ram', startPfn: 1, endPfn: 0x40000 },
+      { nid: 0, kind: 'ram', startPfn: 0x108000, endPfn: 0x140000, movable: true },
+    ]);
+    expect(told([{ ...devdax, daxregion: { devices: [device] } }]).memory).toEqual([
+      { nid: 3, kind: 'ram', startPfn: base, endPfn: base + 1006 * 256 },
+    ]);
+  });
+
   it('is refused where the map lacks a device, or has RAM there', () => {
     const absent = refusalOf(() => told([namespace({ dev: 'namespace7.0' })], iomem));
     expect(absent.code).toBe('NDCTL_SYNTAX');
@@ -227,54 +243,6 @@ describe('a listing beside a memory map', () => {
     const onRam = '100000000-17fffffff : System RAM\n  100000000-13fffffff : namespace0.0';
     expect(refusalOf(() => told([namespace()], onRam)).message).toContain(
       'expected namespace0.0 to overlap neither RAM nor another device',
-    );
-  });
-});
-
-describe('refused at its place is', () => {
-  it.each<[string, unknown, string]>([
-    ['a namespace without a mode', [namespace({ mode: undefined })], 'column 2: expected a "mode": fsdax'],
-    ['one without a size', [namespace({ size: undefined })], 'column 2: expected a "size" in bytes'],
-    ['a size that is rounded', [namespace({ size: '1008.00 GiB (1082.33 GB)' })], 'list without -u'],
-    ['a size of less than a page', [namespace({ size: 4095 })], 'expected "size" to be at least a page'],
-    ['a negative size', [namespace({ size: -4096 })], 'expected "size" to be a whole number'],
-    [
-      'a size beyond all memory',
-      [namespace({ size: 2 ** 52 + 1 })],
-      'expected "size" to be a whole number up to 4503599627370496',
-    ],
-    [
-      'a size that would end beyond 2^52',
-      [namespace({ size: 2 ** 52 - 4096 })],
-      'expected namespace0.0 to end below 2^52',
-    ],
-    ['a fraction', [namespace({ size: 4096.5 })], 'expected "size" to be a whole number'],
-    ['an alignment that is none', [namespace({ align: 3 * mib })], 'expected "align" to be a power of two from 4096'],
-    ['a map that is none', [namespace({ map: 'none' })], 'expected "map" to be "mem" or "dev"'],
-    ['a map that is no text', [namespace({ map: 1 })], 'expected "map" to be a text'],
-    ['a node that cannot be', [namespace({ numa_node: 1024 })], 'expected "numa_node" to be a whole number up to 1023'],
-    [
-      'the same bytes twice',
-      [namespace({ resource: 0 }), namespace({ dev: 'namespace0.1', resource: mib })],
-      'expected namespace0.1 to overlap',
-    ],
-  ])('%s', (_, value, message) => {
-    const error = refusalOf(() => told(value));
-    expect(error.code).toBe('NDCTL_SYNTAX');
-    expect(error.message).toContain('list.json, line 1, column ');
-    expect(error.message).toContain(message);
-    expect(error.received).toBe('list.json');
-  });
-
-  it.each([[[]], [{}], [[namespace({ mode: 'raw' })]], ['text'], [null]])('what lists no device: %j', (value) => {
-    const error = refusalOf(() => told(value));
-    expect(error.code).toBe('DETECT_FAILED');
-    expect(error.message).toMatch(/^list\.json lists no device with page descriptors/);
-  });
-
-  it('a file that is not there', () => {
-    expect(refusalOf(() => fromNdctlFile('/nonexistent', [0])).message).toMatch(
-      /^\/nonexistent cannot be read: ENOENT/,
     );
   });
 });
@@ -316,55 +284,4 @@ describe.skipIf(noCaptures !== '')(`real listings ${noCaptures}`, () => {
     const { memory } = readNdctl(stray.replace('"pmem1",', '"pmem1"'), []);
     expect(memory.map(({ startPfn, endPfn }) => endPfn - startPfn)).toEqual([3012 * 2 ** 18, 3012 * 2 ** 18]);
   });
-});
-
-const anyValue = fc.oneof(
-  fc.constantFrom('fsdax', 'devdax', 'system-ram', 'mem', 'dev', 'raw', 'disabled', '0x100000000', true, false, null),
-  fc.integer({ min: -2, max: 2048 }),
-  fc.integer({ min: 0, max: 52 }).map((bits) => 2 ** bits),
-  fc.double(),
-  fc.string(),
-);
-const anyDevice = fc.record(
-  {
-    dev: fc.constantFrom('namespace0.0', 'namespace0.1', 'namespace1.0', 'region0', 'x'),
-    chardev: fc.constantFrom('dax0.0', 'dax1.0', 7),
-    mode: fc.oneof(
-      { weight: 5, arbitrary: fc.constantFrom('fsdax', 'devdax', 'system-ram') },
-      { weight: 1, arbitrary: anyValue },
-    ),
-    map: fc.oneof({ weight: 5, arbitrary: fc.constantFrom('mem', 'dev') }, { weight: 1, arbitrary: anyValue }),
-    size: anyValue,
-    align: fc.oneof(fc.constantFrom(4096, 2 * mib, 2 ** 30), anyValue),
-    numa_node: anyValue,
-    target_node: anyValue,
-    resource: anyValue,
-    state: anyValue,
-  },
-  { requiredKeys: [] },
-);
-const tree = fc.letrec((tie) => ({
-  node: fc.oneof(
-    { weight: 6, arbitrary: anyDevice },
-    fc.array(tie('node'), { maxLength: 4 }),
-    fc.dictionary(fc.constantFrom('regions', 'namespaces', 'numa_node'), tie('node'), { maxKeys: 3 }),
-  ),
-})).node;
-
-prop.prop(
-  [
-    fc.oneof(
-      fc.string(),
-      tree.map((value) => JSON.stringify(value)),
-    ),
-  ],
-  { numRuns: 300 },
-)('any text gives memory that can be planned, NDCTL_SYNTAX or DETECT_FAILED', (text) => {
-  const found = orRefused(() => readNdctl(text, [0]), 'NDCTL_SYNTAX', 'DETECT_FAILED');
-  if (found !== undefined) {
-    expect(planRanges(found).length).toBeGreaterThan(0);
-    for (const { altmap, startPfn, endPfn } of found.memory) {
-      expect((altmap?.reservePages ?? 0) + (altmap?.memmapPages ?? 0)).toBeLessThan(endPfn - startPfn);
-    }
-  }
 });

@@ -30,9 +30,9 @@ it('a pipe is read to its end', async () => {
 
 it.each([
   ['/nonexistent', /^\/nonexistent cannot be read: ENOENT.*; give a readable file, or use --simulate SPEC$/],
-  ['/', /^\/ is no file; give a readable file/],
-  ['/dev/zero', /^\/dev\/zero is no file/],
-  ['/dev/null', /^\/dev\/null is no file/],
+  ['/', /^\/ cannot be read: EISDIR.*; give a readable file, or use --simulate SPEC$/],
+  ['/dev/zero', /^\/dev\/zero is a device; give a readable file, or use --simulate SPEC$/],
+  ['/dev/null', /^\/dev\/null is a device;/],
 ])('%s is refused', (path, message) => {
   const error = refusalOf(() => readTextFile(path, 8 * mib));
   expect(error.code).toBe('DETECT_FAILED');

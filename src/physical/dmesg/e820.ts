@@ -32,7 +32,7 @@ const changeHead = /^e820:? (?:update|remove) /;
 /** Where overlapping entries do not agree, the type with the highest number holds (e820__update_table); usable is 1. */
 const importance: readonly E820Kind[] = ['soft', 'device', 'other', 'ram'];
 
-/** What a type is, in the words of kernels from 2.6 to 7: `usable`, since 6.19 `System RAM`. */
+/** What a type is, in the words of old and present kernels: `usable` has become `System RAM`. */
 function kindOf(type: string): E820Kind {
   const words = type.trim().toLowerCase();
   if (words === 'usable' || words === 'system ram') return 'ram';

@@ -7,7 +7,7 @@ import { type Place, runOf, Told, type ToldRun } from './told.ts';
 export type EfiKind = 'ram' | 'nomap' | 'device' | 'soft' | 'other';
 
 const range = 'range=\\[0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})([)\\]])';
-/** x86; until 4.2 with a `)`: then the end is the first byte behind. */
+/** x86; older kernels close it with a `)`: then the end is the first byte behind. */
 const namedPattern = new RegExp(`^efi: mem(\\d+): \\[([^|\\]]{1,24})\\|([^\\]]*)\\] ${range}`);
 const numberedPattern = new RegExp(`^(?:EFI|efi): mem(\\d+): type=(\\d+), attr=0x([0-9a-f]{1,16}), ${range}`);
 const x86Head = /^(?:EFI|efi): mem\d+: /;

@@ -5,7 +5,7 @@ import { pagesInside } from '../geometry.ts';
 import type { Platform } from '../platforms.ts';
 import type { MemoryExtent } from '../topology.ts';
 import type { Collected } from './collected.ts';
-import type { NodeRun } from './nodes.ts';
+import { joinedNodes, type NodeRun } from './nodes.ts';
 
 /** RAM by node in whole pages, and what a person should know. */
 export interface FirmwareMemory {
@@ -57,7 +57,7 @@ function firmwareRam(log: Collected, platform: Platform, refuse: RefuseLine): Ra
     memblock.memory.refuseDamage(refuse);
     const items = memblock.memory.items;
     const told = items.flatMap((run) => (run.nid === undefined ? [] : [{ ...run, nid: run.nid }]));
-    const all = told.length === items.length ? { nodes: told.toSorted((a, b) => a.firstByte - b.firstByte) } : {};
+    const all = told.length === items.length ? { nodes: joinedNodes(told, refuse) } : {};
     return { source: 'The memory of memblock', runs: united(items), ...all };
   }
   if (nodes.power.items.length > 0) return { source: 'The device tree', runs: united(nodes.power.items) };

@@ -123,15 +123,20 @@ export class NodeLines {
     const { source } = this;
     if (source === undefined) return undefined;
     source.refuseDamage(refuse);
-    const joined: ToldNodeRun[] = [];
-    for (const run of source.items.toSorted((a, b) => a.firstByte - b.firstByte)) {
-      const last = joined.at(-1);
-      if (last?.nid === run.nid)
-        joined[joined.length - 1] = { ...last, lastByte: Math.max(last.lastByte, run.lastByte) };
-      else if (last && last.lastByte >= run.firstByte) {
-        refuse(run.line, run.column, `expected memory that is not that of node ${last.nid} in line ${last.line}`);
-      } else joined.push(run);
-    }
-    return joined;
+    return joinedNodes(source.items, refuse);
   }
+}
+
+/** Runs of nodes sorted, and neighbours of one node joined over what lies between them; memory that two nodes claim is refused. */
+export function joinedNodes(runs: readonly ToldNodeRun[], refuse: RefuseLine): readonly ToldNodeRun[] {
+  const joined: ToldNodeRun[] = [];
+  for (const run of runs.toSorted((a, b) => a.firstByte - b.firstByte)) {
+    const last = joined.at(-1);
+    if (last?.nid === run.nid) {
+      joined[joined.length - 1] = { ...last, lastByte: Math.max(last.lastByte, run.lastByte) };
+    } else if (last && last.lastByte >= run.firstByte) {
+      refuse(run.line, run.column, `expected memory that is not that of node ${last.nid} in line ${last.line}`);
+    } else joined.push(run);
+  }
+  return joined;
 }

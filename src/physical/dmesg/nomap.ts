@@ -1,14 +1,17 @@
 /** Finds the memory of an arm64 machine that must not be mapped (MEMBLOCK_NOMAP), which its boot log does not print as such. */
-import { type ByteRun, meeting } from '../byte-runs.ts';
+import { type ByteRun, meeting, united } from '../byte-runs.ts';
+import { type PfnExtent, pagesInside } from '../geometry.ts';
+import type { Platform } from '../platforms.ts';
+import type { Collected } from './collected.ts';
 import type { EarlyRun } from './early.ts';
 
 /** Memory of which it is known whether it is mapped. */
-export interface MappingEvidence extends ByteRun {
+interface MappingEvidence extends ByteRun {
   readonly isMapped: boolean;
 }
 
 /** What was found. */
-export interface FoundNomap {
+interface FoundNomap {
   /** Sorted and without overlaps. */
   readonly runs: readonly ByteRun[];
   /** Bytes of memory for which there was no evidence. */
@@ -37,7 +40,7 @@ function stretches(early: readonly EarlyRun[]): EarlyRun[][] {
  * Without any, the half that has more bytes is taken as mapped.
  * @param early sorted and without overlaps.
  */
-export function findNomap(early: readonly EarlyRun[], evidence: readonly MappingEvidence[]): FoundNomap {
+function findNomap(early: readonly EarlyRun[], evidence: readonly MappingEvidence[]): FoundNomap {
   const balance = new Map<EarlyRun, number>();
   const sorted = evidence.toSorted((a, b) => a.firstByte - b.firstByte);
   meeting(sorted, early, (_, { isMapped }, run) => balance.set(run, (balance.get(run) ?? 0) + (isMapped ? 1 : -1)));
@@ -55,4 +58,37 @@ export function findNomap(early: readonly EarlyRun[], evidence: readonly Mapping
     runs.push(...(evenIsMapped ? odd : even));
   }
   return { runs: runs.map(({ firstByte, lastByte }) => ({ firstByte, lastByte })), guessedBytes };
+}
+
+/** What is known about whether memory is mapped: whatever the kernel has allocated, and what its firmware forbids. */
+function mappingEvidence({ reservations, efi, memblock }: Collected): MappingEvidence[] {
+  const ofEfi = efi
+    .entries(true)
+    .filter(({ colour }) => colour === 'ram' || colour === 'nomap')
+    .map((entry) => ({ ...entry, isMapped: entry.colour === 'ram' }));
+  const ofMemblock = memblock.memory.items.map((item) => ({ ...item, isMapped: !item.isNomap }));
+  return [...reservations.told.items, ...ofEfi, ...ofMemblock];
+}
+
+/** What the firmware's map or that of memblock tells, where the kernel's own ranges are not in the log. */
+function toldNomap({ efi, memblock }: Collected): readonly ByteRun[] {
+  if (efi.isTold) return efi.entries(true).filter(({ colour }) => colour === 'nomap');
+  return united(memblock.memory.items.filter(({ isNomap }) => isNomap));
+}
+
+/** Memory that must not be mapped, in whole pages, and what a person should know; none on other platforms than arm64. */
+export function nomapExtents(
+  log: Collected,
+  early: readonly EarlyRun[],
+  { name, pageShift }: Platform,
+): { extents: readonly PfnExtent[]; notes: readonly string[] } {
+  if (!name.startsWith('arm64')) return { extents: [], notes: [] };
+  const found = early.length > 0 ? findNomap(early, mappingEvidence(log)) : { runs: toldNomap(log), guessedBytes: 0 };
+  const extents = found.runs.map(({ firstByte, lastByte }) => pagesInside(firstByte, lastByte, 2 ** pageShift));
+  const note =
+    'Which of the touching ranges are not to be mapped (NOMAP) the log does not tell; every other one is taken so, the smaller half.';
+  return {
+    extents: extents.filter(({ startPfn, endPfn }) => startPfn < endPfn),
+    notes: found.guessedBytes > 0 ? [note] : [],
+  };
 }

@@ -10,7 +10,7 @@ type Architecture = 'x86' | 'arm64' | 'power';
 const architectureRules: readonly (readonly [Architecture, RegExp])[] = [
   ['x86', /^(?:BIOS-e820: |BIOS-provided physical RAM map|x86\/|KERNEL supported cpus)/],
   ['power', /^(?:Node \d+ Memory:|phys_mem_size +=|Top of RAM: 0x|PowerPC |pseries|OPAL)/],
-  // only arm64 had these words before the code became common in 6.12
+  // NODE_DATA: only arm64 had these words, before the code became common
   ['arm64', /^(?:NUMA: NODE_DATA \[mem|psci: |CPU features: |GICv\d|Booting Linux on physical CPU 0x)/],
 ];
 /** Architectures that compilers' names in "Linux version" give away. */

@@ -9,8 +9,8 @@ import { runOf, Told, type ToldRun } from './told.ts';
 /** A run that is reserved. */
 interface Reservation extends ToldRun {
   readonly what: string;
-  /** Whether the kernel may map it; undefined where the line does not tell. */
-  readonly isMapped: boolean | undefined;
+  /** Whether the kernel maps it. */
+  readonly isMapped: boolean;
 }
 
 const hex = '0x([0-9a-f]{1,16})';
@@ -32,7 +32,7 @@ const patterns: readonly {
     form: 'first-end',
   },
   { what: 'Initrd', pattern: new RegExp(`^RAMDISK: \\[mem ${hex}-${hex}\\]`), form: 'first-last' },
-  // Linux before 4.1, and arm64 until 6.11, have words of their own
+  // older kernels, and arm64 before this code became common, have words of their own
   {
     what: 'NODE_DATA',
     pattern: new RegExp(`^(?:NUMA: )?NODE_DATA(?:\\(\\d+\\) allocated)? \\[mem ${hex}-${hex}\\]`),
