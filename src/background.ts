@@ -5,7 +5,7 @@ import type { Claimant } from './claims/claimant.ts';
 import { type DrainOutcome, drainTurn } from './claims/drain.ts';
 import { isClosed, isStopped, untilResumed } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
-import { mergeVerified, nothingVerified, type VerifyResult } from './observe/verify.ts';
+import { mergeVerified, nothingVerified, sharesOf, type VerifyResult } from './observe/verify.ts';
 import { hugePageSizeBytes } from './physical/geometry.ts';
 import type { Topology } from './physical/topology.ts';
 import { type NodePool, nodePool, type StartedWord, startedWord, type TaskOf } from './pool.ts';
@@ -135,10 +135,12 @@ export class Background {
       })),
     );
     // first one thread of each node, then the second ones: no node waits for all the threads of another
-    this.#drains = drains.sort((a, b) => a.index - b.index).map(({ drain }) => drain);
-    if (this.isReady) for (const drain of this.#drains) drain.begin();
-    else this.#beginning = this.#beginInTurns(this.#drains);
-    return this.#firstDone(this.#drains.map(({ done }) => done));
+    const begun = drains.sort((a, b) => a.index - b.index).map(({ drain }) => drain);
+    // some of before may be on their way still to a thread that is being made
+    this.#drains = [...this.#drains.filter(({ running }) => running), ...begun];
+    if (this.isReady) for (const drain of begun) drain.begin();
+    else this.#beginning = this.#beginInTurns(begun);
+    return this.#firstDone(begun.map(({ done }) => done));
   }
 
   /**
@@ -227,8 +229,9 @@ export class Background {
   }
 
   async #verify(): Promise<VerifyResult> {
+    const { region } = this.#claimant;
     const cursor = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    const task: TaskOf<WorkerTask> = { kind: 'verify', handle: this.#claimant.region.handle, cursor };
+    const task: TaskOf<WorkerTask> = { kind: 'verify', handle: region.handle, ranges: sharesOf(region), cursor };
     const shares = this.#nodes.flatMap(({ nid, pool }) =>
       Array.from({ length: pool.threads }, async () => {
         try {

@@ -14,7 +14,7 @@ export type { FailedRun } from './observe/failures.ts';
 export { type DescriptorNote, type Inspection, inspectDescriptor, inspectFile, verifyFile } from './observe/inspect.ts';
 export type { NodeProgress, Progress } from './observe/progress.ts';
 export type { VerifyResult } from './observe/verify.ts';
-export type { AttachOptions, OpenOptions } from './options.ts';
+export type { AttachOptions, HotplugRoom, OpenOptions } from './options.ts';
 export { detect, fromIomemFile } from './physical/detect.ts';
 export type { DeviceStat } from './physical/device-file.ts';
 export { type DmesgOptions, fromDmesgFile } from './physical/dmesg/dmesg.ts';

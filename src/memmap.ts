@@ -23,6 +23,7 @@ import { PageView } from './descriptor/page-view.ts';
 import { profiles } from './descriptor/profiles.ts';
 import { Durable } from './durable.ts';
 import { VmemmapError } from './errors.ts';
+import { Hotplug, roomOf } from './hotplug.ts';
 import { type FailedRun, failedRuns, mediaErrorOf } from './observe/failures.ts';
 import { chunksByState, nodeProgress, type Progress } from './observe/progress.ts';
 import { mergeVerified, nothingVerified, type VerifyResult, verifyChunk } from './observe/verify.ts';
@@ -37,7 +38,7 @@ import {
 import { readAllowedCpus } from './physical/detect.ts';
 import type { PfnExtent } from './physical/geometry.ts';
 import { readNodes } from './physical/sysfs.ts';
-import type { Topology } from './physical/topology.ts';
+import type { MemoryExtent, Topology } from './physical/topology.ts';
 import { makePlan, type PolicyName, sharablePages } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
@@ -89,10 +90,6 @@ function poisoned(region: Region): Region {
 
 /** All page descriptors of a machine, or a table of 64-byte records, as one thread sees them. */
 export class Memmap implements AsyncDisposable {
-  /** Sorted by pfn. Each has its memory in `words`. */
-  readonly ranges: readonly RegionRange[];
-  /** Pages, or records, in all. */
-  readonly pages: number;
   readonly policy: PolicyName;
   readonly #region: Region;
   readonly #claimant: Claimant;
@@ -108,6 +105,7 @@ export class Memmap implements AsyncDisposable {
   /** What was found in the file when it was opened; zeros in memory. */
   readonly resumed: Resumed;
   readonly #durable: Durable;
+  readonly #hotplug: Hotplug;
   #closed: Promise<void> | undefined;
   #forgetSignal: () => void = () => {};
 
@@ -115,8 +113,6 @@ export class Memmap implements AsyncDisposable {
     this.#region = region;
     this.resumed = opening.resumed ?? nothingResumed;
     this.#poison = opening.poison ?? false;
-    this.ranges = region.ranges;
-    this.pages = region.pages;
     this.policy = region.policy;
     this.#claimant = new Claimant(region);
     this.#faults = new Faults(this.#claimant);
@@ -126,6 +122,7 @@ export class Memmap implements AsyncDisposable {
     this.#background = threads && new Background(this.#claimant, threads);
     this.#readiness = new Readiness(this.#claimant, this.#background);
     this.#durable = new Durable(this.#claimant, this.#background, this.#readiness);
+    this.#hotplug = new Hotplug(this.#claimant, this.#readiness);
   }
 
   /**
@@ -140,14 +137,16 @@ export class Memmap implements AsyncDisposable {
     settings.signal?.throwIfAborted();
     const { topology, policy, threadsPerNode, signal, backing, poison } = settings;
     const plan = makePlan(topology, settings);
+    if (plan.ranges.length === 0) throw new RangeError('the topology has no memory');
     if (typeof backing === 'object') return Memmap.#beginInFile({ ...backing, plan, policy }, topology, settings);
     const { sharesTails } = settings;
     if (sharesTails && plan.ranges.every((range) => sharablePages(range) === undefined)) throw nothingToShare();
     const choice = chooseBacking(backing, sharesTails);
     // reserved pages do not count as available: whether there are enough is asked when they are mapped
     if ((threadsPerNode !== 0 || poison) && choice.effective !== 'hugetlb') refuseTooLarge(storedBytes(plan, choice));
-    const region = Region.create(plan, policy, choice, hostNodes(topology));
-    const threads = threadsOf(topology, region.ranges, threadsPerNode);
+    const hosts = hostNodes(topology);
+    const threads = threadsOf(topology, plan.ranges, threadsPerNode);
+    const region = Region.create(plan, policy, choice, hosts, roomOf(settings, hosts, threads));
     return Memmap.#begin(poison ? poisoned(region) : region, threads, signal, { poison });
   }
 
@@ -214,17 +213,33 @@ export class Memmap implements AsyncDisposable {
     // without threads there is nothing to start, and nothing to wait for until somebody asks
     if (this.#background?.threads) this.#readiness.beginSoon();
     if (this.#background?.threads) this.#durable.beginSoon();
+    this.#hotplug.watch();
     if (!signal) return;
     const cancel = (): void => this.cancel();
     signal.addEventListener('abort', cancel, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', cancel);
-    // while it is not ready it may still be cancelled, after a retry, too
-    if (this.#background?.threads) setImmediate(() => this.ready.then(this.#forgetSignal, () => {}));
+    // while it is not ready it may still be cancelled, after a retry, too; and as long as more may come
+    if (this.#background?.threads && !this.#region.handle.hotplug)
+      setImmediate(() => this.ready.then(this.#forgetSignal, () => {}));
+  }
+
+  /** The ranges there are at this moment, sorted by pfn. Each has its memory in `words`. */
+  get ranges(): readonly RegionRange[] {
+    return this.#region.ranges;
+  }
+
+  /** Pages, or records, of all ranges there are at this moment. */
+  get pages(): number {
+    return this.#region.pages;
   }
 
   /**
    * Resolves when every descriptor is initialized. Rejects with CANCELLED, CLOSED, WORKERS_FAILED, or CHUNK_FAILED when some
    * descriptors could not be written. Never unhandled: it may be ignored.
+   *
+   * It is about the ranges there are when it resolves. When one is added before, it is waited for, too; when one is removed, it
+   * is waited for no more. Behind that, the next range that is added begins another promise, which this property then returns;
+   * the one from before stays resolved. After CANCELLED it takes `retry` to begin another.
    */
   get ready(): Promise<void> {
     return this.#readiness.ready;
@@ -262,7 +277,8 @@ export class Memmap implements AsyncDisposable {
    * end of memory are passed over; `pfn` itself must exist. Aligned or not, every chunk that is touched is done.
    * @param order 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)
    * @returns `ready` when they were initialized already, `claimed` when this call did it, `waited` when another thread was at it
-   * @throws RangeError for a wrong order or no pfn @throws VmemmapError PFN_ABSENT, CHUNK_FAILED, FAULT_TIMEOUT, CLOSED
+   * @throws RangeError for a wrong order or no pfn @throws VmemmapError PFN_ABSENT, CHUNK_FAILED, FAULT_TIMEOUT, CLOSED;
+   * RANGE_REMOVED when the range of `pfn` was removed meanwhile
    */
   fault(pfn: number, order: FaultOrder = 0): FaultOutcome {
     return this.#faults.fault(pfn, order);
@@ -289,6 +305,40 @@ export class Memmap implements AsyncDisposable {
     if (!Number.isSafeInteger(pages) || pages < 1)
       throw new RangeError(`pages must be a whole number above 0, not ${pages}`);
     return policy.grow(this.#faults, this.#region, nid, pages);
+  }
+
+  /**
+   * Adds memory that comes while the memmap is in use, in any thread that has it: `open` left room for it (option `hotplug`). When
+   * it returns, every thread can fault any pfn of it; nothing of it is initialized up front, under the boot policy either. The
+   * background of the thread that opened the memmap initializes it: `state` is `active` again, and `ready` waits for it.
+   * The memory is cut into ranges as `open` would cut it, by zone and at 1 TiB; all of them are added, or none.
+   * @param extent as in a topology. `pgmap` of device memory is by default a number that no range has. In a table: slots, of
+   * node 0 and of kind `ram`.
+   * @returns the ranges that it became; other threads may have removed some already
+   * @throws TypeError when the memmap was opened without room @throws RangeError for pfns that are there already, ranges larger
+   * than the room, or an extent that makes no sense @throws VmemmapError NO_RANGE_SLOT, NO_MEMORY, BACKING_UNAVAILABLE, CLOSED;
+   * FAULT_TIMEOUT when a thread that adds ranges lives but does not finish
+   */
+  addRange(extent: MemoryExtent): readonly RegionRange[] {
+    if (this.#closed) throw closedError();
+    return this.#hotplug.add(extent);
+  }
+
+  /**
+   * Removes the range that begins at `startPfn`, whether it was added or there from the beginning, in any thread that has the
+   * memmap. First nobody begins anything in it any more, in any thread; then those who are at a chunk of it are waited for; then
+   * its memory is given back (at once with the addon, else what was written is overwritten with zeros). Whoever waits for a chunk of
+   * it gets RANGE_REMOVED, whoever comes later PFN_ABSENT. Drains, `grow`, `verify`, `progress` and `ready` go on with the rest.
+   *
+   * As with Linux, what you do with descriptors and pages yourself is yours to end first: `words` of the range read as zeros
+   * afterwards, until a range comes in its place, and pages that `grow` has handed out are out.
+   * @throws TypeError in a file @throws VmemmapError PFN_ABSENT when no range begins there; CLOSED; FAULT_TIMEOUT when a thread
+   * lives but does not finish the chunk it is at: the range is gone for everybody then, but its memory and its room are kept;
+   * call it again later
+   */
+  async removeRange(startPfn: number): Promise<void> {
+    if (this.#closed) throw closedError();
+    await this.#hotplug.remove(startPfn);
   }
 
   /** The range that holds `pfn`. @throws VmemmapError PFN_ABSENT in a hole */
@@ -368,7 +418,7 @@ export class Memmap implements AsyncDisposable {
   progressNow(): Progress {
     const nodes = nodeProgress(this.#region, this.#claimant.chunks);
     return {
-      pages: this.pages,
+      pages: nodes.reduce((sum, node) => sum + node.pages, 0),
       pagesReady: nodes.reduce((sum, node) => sum + node.pagesReady, 0),
       nodes,
       elapsedMs: performance.now() - this.#openedAtMs,
@@ -405,7 +455,7 @@ export class Memmap implements AsyncDisposable {
   stats(): Stats {
     return {
       ...this.progressNow(),
-      chunks: chunksByState(this.#claimant.chunks),
+      chunks: chunksByState(this.#region, this.#claimant.chunks),
       failed: failedRuns(this.#region, this.#claimant.chunks),
       mediaError: mediaErrorOf(this.#region),
       totals: this.#claimant.owners.totals(),
@@ -487,7 +537,9 @@ export class Memmap implements AsyncDisposable {
     }
     if (this.#closed) return 0;
     let failed = 0;
-    for (let chunk = 0; chunk < this.#region.chunks; chunk++) if (this.#claimant.chunks.retry(chunk)) failed++;
+    for (const { firstChunk, chunks } of this.#region.ranges) {
+      for (let chunk = 0; chunk < chunks; chunk++) if (this.#claimant.chunks.retry(firstChunk + chunk)) failed++;
+    }
     allowDrains(this.#region);
     this.#readiness.begin();
     this.#durable.again();
@@ -529,6 +581,7 @@ export class Memmap implements AsyncDisposable {
    * Ends this thread's use of the memmap. In the thread that opened it: nobody claims a chunk any more, those who are at one
    * and the workers are waited for, and the memory is given back (at once with the addon, else when it is collected):
    * descriptors read as zeros from then on. So close it in threads that attached first. May be called more than once.
+   * Removals that this thread is at are waited for; in the thread that opened it they end with CLOSED.
    *
    * A file is brought to the media first, as far as it asks for that, and lets go of: other processes go on with it.
    * Rejects with NOT_DURABLE, when all is closed, if the media has refused something and nobody has asked for `durable`.
@@ -545,7 +598,9 @@ export class Memmap implements AsyncDisposable {
     // First nobody starts anything any more, then those who are at it are waited for, then the memory goes.
     if (this.#background) closeClaims(this.#region);
     this.#readiness.close();
+    this.#hotplug.close();
     let loss: VmemmapError | undefined;
+    if (this.#hotplug.isRemoving) await this.#hotplug.ended();
     if (this.#background) {
       await this.#background.ended();
       await this.#durable.hardenRest();

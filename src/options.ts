@@ -12,7 +12,7 @@ import { policies } from './policy/policies.ts';
 import { type BackingName, backingNames, type MemoryBackingName } from './region/backing.ts';
 import { type Durability, durabilities } from './region/durability.ts';
 import type { FileKind } from './region/file.ts';
-import { threadsMax } from './region/layout.ts';
+import { hotRangesMax, threadsMax } from './region/layout.ts';
 
 /** Options of `Memmap.open`; all may be left out. */
 export interface OpenOptions {
@@ -61,6 +61,12 @@ export interface OpenOptions {
    * largest blocks of the buddy allocator (4 MiB). Default: none.
    */
   movable?: number;
+  /**
+   * Room for memory that comes while the memmap is in use, by `addRange`: for so many ranges (1 to 4,096) of at most so many pages
+   * each (1 to 2^28). As Linux keeps address space for the memmap of all memory there might be, it is address space alone: memory
+   * comes when it is used. Default: none. Not in files.
+   */
+  hotplug?: HotplugRoom;
   /** Kernel whose descriptors are written. Default `linux-6.1`. */
   profile?: ProfileName;
   /**
@@ -71,6 +77,12 @@ export interface OpenOptions {
   poison?: boolean;
   /** Cancels the background when aborted; faults go on working. */
   signal?: AbortSignal;
+}
+
+/** Room for ranges that come later. */
+export interface HotplugRoom {
+  ranges: number;
+  pages: number;
 }
 
 /** What `Memmap.attach` may be told about a file. */
@@ -91,6 +103,7 @@ export interface Settings {
   readonly threadsPerNode: number | undefined;
   readonly chunkPages: ChunkPages | undefined;
   readonly movablePages: number | undefined;
+  readonly hotplug: Readonly<HotplugRoom> | undefined;
   readonly profile: ProfileName;
   readonly sharesTails: boolean;
   readonly poison: boolean;
@@ -117,7 +130,14 @@ export const defaults: Readonly<{
 });
 
 /** An option that is a number. */
-type NumberOption = 'slots' | 'indexWord' | 'threadsPerNode' | 'chunkPages' | 'movable';
+type NumberOption =
+  | 'slots'
+  | 'indexWord'
+  | 'threadsPerNode'
+  | 'chunkPages'
+  | 'movable'
+  | 'hotplug.ranges'
+  | 'hotplug.pages';
 
 /** Bounds of the options that are numbers, both inclusive, told once. */
 export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: number]>> = {
@@ -126,6 +146,8 @@ export const bounds: Readonly<Record<NumberOption, readonly [min: number, max: n
   threadsPerNode: [0, threadsMax],
   chunkPages: [1, rangePagesMax],
   movable: [0, 2 ** physicalAddressBits],
+  'hotplug.ranges': [1, hotRangesMax],
+  'hotplug.pages': [1, rangePagesMax],
 };
 
 const known: ReadonlySet<string> = new Set([
@@ -142,6 +164,7 @@ const known: ReadonlySet<string> = new Set([
   'threadsPerNode',
   'chunkPages',
   'movable',
+  'hotplug',
   'profile',
   'poison',
   'signal',
@@ -161,6 +184,7 @@ export function checkOptions(options: OpenOptions): Settings {
     policy: oneOf('policy', policy, Object.keys(policies) as PolicyName[]),
     threadsPerNode: wholeNumber('threadsPerNode', options.threadsPerNode),
     chunkPages: options.chunkPages === '1/1024' ? '1/1024' : wholeNumber('chunkPages', options.chunkPages),
+    hotplug: checkHotplug(options),
     profile: oneOf('profile', profile, Object.keys(profiles) as ProfileName[]),
     sharesTails: checkShareTails(options),
     poison,
@@ -206,6 +230,20 @@ export function checkAttachOptions(options: AttachOptions): {
 function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal;
   throw new TypeError('signal must be an AbortSignal');
+}
+
+function checkHotplug({ hotplug, file }: OpenOptions): HotplugRoom | undefined {
+  if (hotplug === undefined) return undefined;
+  if (typeof hotplug !== 'object' || hotplug === null) throw new TypeError('hotplug must be { ranges, pages }');
+  for (const name of Object.keys(hotplug)) {
+    if (name !== 'ranges' && name !== 'pages') throw new TypeError(`unknown option: hotplug.${name}`);
+  }
+  if (file !== undefined) throw new TypeError('hotplug does not go with file: ranges are added to memmaps in memory');
+  const { ranges, pages } = hotplug;
+  if (ranges === undefined || pages === undefined) throw new TypeError('hotplug needs both ranges and pages');
+  wholeNumber('hotplug.ranges', ranges);
+  wholeNumber('hotplug.pages', pages);
+  return { ranges, pages };
 }
 
 /** Which backing, and of a file which one and how. @throws TypeError */

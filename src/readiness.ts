@@ -1,10 +1,15 @@
-/** When everything is initialized: `ready`, what it rejects with, and waiting for it within limits. */
+/**
+ * When everything is initialized: `ready`, what it rejects with, and waiting for it within limits. Everything is what there is when
+ * `ready` is told so: a range that comes before is waited for, too, one that goes is not, and one that comes behind it begins
+ * another `ready`.
+ */
 import type { Background } from './background.ts';
 import { isInitialized, payloadOf, stateOf } from './claims/chunk-map.ts';
 import { type Claimant, chunkFailed } from './claims/claimant.ts';
 import { isClosed, isStopped, openerOf } from './claims/orders.ts';
 import { VmemmapError } from './errors.ts';
 import { refuseTooLarge } from './region/memory-limit.ts';
+import type { RegionRange } from './region/range.ts';
 
 /** Limits of {@link Readiness.sync}. */
 export interface SyncOptions {
@@ -28,6 +33,9 @@ export function checkTimerMs(name: string, ms: number, min: number): void {
 /** How long one turn of work on the caller's thread may take before the event loop gets its turn. */
 export const turnMsMax = 5;
 
+/** A list as the region gives it: another one when ranges have come or gone. */
+type Ranges = readonly RegionRange[];
+
 /** See the top of the file. One per memmap and thread. */
 export class Readiness {
   /** Whether everything was found initialized, or `ready` has rejected. */
@@ -36,6 +44,11 @@ export class Readiness {
   readonly #background: Background | undefined;
   #ready: Promise<void> | undefined;
   #closing = false;
+  /** How often `ready` was begun. */
+  #round = 0;
+  /** The ranges that the last `ready` was about, once it was told; and those that it is being asked of. */
+  #told: Ranges | undefined;
+  #looked: Ranges = [];
   /** Other processes were seen that used the file. */
   #hadOthers = false;
 
@@ -47,7 +60,17 @@ export class Readiness {
 
   /** Settles when everything is initialized or will not be. Never unhandled. */
   get ready(): Promise<void> {
+    this.again();
     return this.#ready ?? this.begin();
+  }
+
+  /** Begins again if ranges have come or gone since `ready` was told; but what was cancelled or closed stays so. */
+  again(): void {
+    const { region } = this.#claimant;
+    if (this.#told === undefined || this.#told === region.ranges || this.#closing || isStopped(region)) return;
+    // only gone: no thread need be troubled
+    if (this.#claimant.allSettled()) this.#expect(() => this.#allSettled());
+    else this.begin();
   }
 
   /**
@@ -61,23 +84,24 @@ export class Readiness {
 
   /** Starts the drains, and tells `ready` by whatever comes first: all is done, or the background ended without. */
   begin(): Promise<void> {
-    this.outcome = 'pending';
     const background = this.#background;
-    const done = background?.threads
-      ? Promise.race([this.#allSettled(), this.#drained(background)])
-      : this.#allSettled();
-    return this.#expect(done);
+    const round = this.#round + 1;
+    return this.#expect(
+      background?.threads
+        ? () => Promise.race([this.#allSettled(), this.#drained(background, round)])
+        : () => this.#allSettled(),
+    );
   }
 
-  #expect(done: Promise<void>): Promise<void> {
-    const ready = done.then(
-      () => {
-        this.outcome = 'ready';
-        // in a file this thread has not looked yet at what others wrote: see Claimant.settle
-        this.#claimant.complete = this.#claimant.region.handle.file === undefined;
-      },
+  /** @param wait resolves to the ranges that it found initialized. */
+  #expect(wait: () => Promise<Ranges>): Promise<void> {
+    const round = ++this.#round;
+    this.outcome = 'pending';
+    this.#told = undefined;
+    const ready = this.#untilSame(wait).then(
+      (ranges) => this.#tell(round, 'ready', ranges),
       (error) => {
-        this.outcome = 'failed';
+        this.#tell(round, 'failed', this.#looked);
         throw error;
       },
     );
@@ -87,31 +111,84 @@ export class Readiness {
     return ready;
   }
 
-  async #drained(background: Background): Promise<void> {
-    // after a retry: the drains of before have nothing to do any more, but may not have told so yet
-    // (only then: with nothing at work they start at once, whatever their caller does next)
-    if (background.hasStarted && background.active) await background.ended();
-    const outcome = await background.start();
-    if (outcome === 'cancelled') throw this.#stopError();
-    await this.#allSettled();
+  /** Waits again as long as ranges have come or gone by when the wait was over. */
+  #untilSame(wait: () => Promise<Ranges>): Promise<Ranges> {
+    const { region } = this.#claimant;
+    return wait().then((ranges) => (ranges === region.ranges || this.#closing ? ranges : this.#untilSame(wait)));
+  }
+
+  #tell(round: number, outcome: 'ready' | 'failed', ranges: Ranges): void {
+    // in a file this thread has not looked yet at what others wrote: see Claimant.settle
+    const isKnown = outcome === 'ready' && this.#claimant.region.handle.file === undefined;
+    if (isKnown) for (const range of ranges) range.complete = true;
+    if (round !== this.#round) return; // begun again since
+    this.outcome = outcome;
+    this.#told = ranges;
+  }
+
+  /** @param round of `ready` for which this is; another one starts the drains itself. */
+  async #drained(background: Background, round: number): Promise<Ranges> {
+    const { region } = this.#claimant;
+    for (;;) {
+      // after a retry: the drains of before have nothing to do any more, but may not have told so yet
+      // (only then: with nothing at work they start at once, whatever their caller does next)
+      if (background.hasStarted && background.active) await background.ended();
+      const { ranges } = region;
+      if (round !== this.#round) return ranges;
+      const outcome = await background.start();
+      if (outcome === 'cancelled') throw this.#stopError();
+      // They have done all that was there when they began, and most often what came meanwhile. That is not waited for here: it
+      // may have come when they had ended.
+      const now = region.ranges;
+      this.#looked = now;
+      if (now !== ranges && !this.#claimant.allSettled(now)) continue;
+      const failed = await this.#failureIn(now);
+      if (now !== region.ranges) continue;
+      if (failed) throw failed;
+      return now;
+    }
   }
 
   /**
-   * Resolves when every chunk is initialized, whoever did it; rejects when all are settled and some failed. Waits for the
-   * last chunk first: drains go upwards, so that most often one wake-up is enough.
+   * Resolves when every chunk is initialized, whoever did it, to the ranges that it is about; rejects when all are settled and
+   * some failed.
    */
-  async #allSettled(): Promise<void> {
-    const { chunks, region } = this.#claimant;
+  async #allSettled(): Promise<Ranges> {
+    const { region } = this.#claimant;
+    for (;;) {
+      const { ranges } = region;
+      this.#looked = ranges;
+      const failed = await this.#failureIn(ranges);
+      // Another pass: what failed in one that has gone is not told, and what has come is waited for.
+      if (ranges !== region.ranges) continue;
+      if (failed) throw failed;
+      return ranges;
+    }
+  }
+
+  /** Resolves when every chunk of these ranges is settled, to the error of one that failed, if any did. */
+  async #failureIn(ranges: Ranges): Promise<VmemmapError | undefined> {
     let failed: VmemmapError | undefined;
-    for (let end = chunks.chunks; ; ) {
-      const last = chunks.lastUninitialized(end);
-      if (last < 0) break;
+    for (const range of ranges.toReversed()) failed = (await this.#settled(range)) ?? failed;
+    return failed;
+  }
+
+  /**
+   * Resolves when every chunk of a range is settled, or the range has gone; to the error of one that failed, if any did. Waits for
+   * the last chunk first: drains go upwards, so that most often one wake-up is enough.
+   */
+  async #settled(range: RegionRange): Promise<VmemmapError | undefined> {
+    const { chunks, region } = this.#claimant;
+    const { firstChunk } = range;
+    let failed: VmemmapError | undefined;
+    for (let end = firstChunk + range.chunks; ; ) {
+      const last = chunks.lastUninitialized(end, firstChunk);
+      if (last < 0 || !this.#claimant.isLive(range)) return failed;
       const word = chunks.load(last);
       if (stateOf(word) === 'failed') {
         // Remembered as it was seen: a retry may set it free while we wait for another, and it is not initialized then. Only
         // READY is final, so only a pass that saw nothing else is a proof.
-        const range = region.rangeOfChunk(last);
-        failed = chunkFailed(range, last - range.firstChunk, payloadOf(word));
+        failed = chunkFailed(range, last - firstChunk, payloadOf(word));
         end = last;
         continue;
       }
@@ -122,7 +199,6 @@ export class Readiness {
       if (this.#isKeptAlive) await chunks.waitAsync(last, word, lookAroundMs);
       else await this.#claimant.waitForChange(last, word, lookAroundMs);
     }
-    if (failed) throw failed;
   }
 
   /**
@@ -189,16 +265,25 @@ export class Readiness {
     if (!background) return this.ready;
     await this.#initializeHere(limit);
     if (limit.aborted) return;
-    if (this.outcome === 'failed' && !isStopped(this.#claimant.region)) this.#expect(this.#allSettled());
+    if (this.outcome === 'failed' && !isStopped(this.#claimant.region)) this.#expect(() => this.#allSettled());
     await this.ready;
   }
 
   async #initializeHere(limit: AbortSignal): Promise<void> {
     const { region } = this.#claimant;
-    // the pages of a file need not all be in memory
-    if (!region.handle.file) refuseTooLarge(region.storedBytes);
+    for (;;) {
+      const { ranges } = region;
+      // the pages of a file need not all be in memory
+      if (!region.handle.file) refuseTooLarge(region.storedBytes);
+      await this.#initializeRanges(ranges, limit);
+      if (ranges === region.ranges || limit.aborted || isStopped(region)) return;
+    }
+  }
+
+  async #initializeRanges(ranges: Ranges, limit: AbortSignal): Promise<void> {
+    const { region } = this.#claimant;
     let turnEndsMs = performance.now() + turnMsMax;
-    for (const range of region.ranges) {
+    for (const range of ranges) {
       for (let chunk = 0; chunk < range.chunks; chunk++) {
         if (performance.now() > turnEndsMs) {
           await new Promise(setImmediate);
@@ -206,7 +291,7 @@ export class Readiness {
         }
         if (limit.aborted || isStopped(region)) return;
         try {
-          await this.#claimant.settleAsync(range, chunk);
+          if ((await this.#claimant.settleAsync(range, chunk)) === 'removed') break;
         } catch (error) {
           // one chunk that cannot be written does not keep the others from it; `ready` tells of it
           if (!(error instanceof VmemmapError && error.code === 'CHUNK_FAILED')) throw error;
@@ -217,8 +302,12 @@ export class Readiness {
 
   /** Lets those who wait look around: an order was given that no chunk word tells. */
   wake(): void {
-    const { chunks } = this.#claimant;
-    for (let chunk = 0; chunk < chunks.chunks; chunk++) if (!isInitialized(chunks.load(chunk))) chunks.wakeAll(chunk);
+    const { chunks, region } = this.#claimant;
+    for (const { firstChunk, chunks: count } of region.ranges) {
+      for (let chunk = firstChunk; chunk < firstChunk + count; chunk++) {
+        if (!isInitialized(chunks.load(chunk))) chunks.wakeAll(chunk);
+      }
+    }
   }
 
   /** From now on `ready` does not come any more if it has not. */
@@ -227,8 +316,8 @@ export class Readiness {
     this.wake();
     if (this.#ready) return;
     // nothing was begun, and nothing will be
+    this.#expect(() => Promise.reject(this.#stopError()));
     this.outcome = 'failed';
-    this.#expect(Promise.reject(this.#stopError()));
   }
 }
 

@@ -1,6 +1,7 @@
 /** Every message between the opener's thread and its workers. Plain data: errors lose their `code` on the way otherwise. */
 import type { DrainOutcome } from '../src/claims/drain.ts';
 import type { ErrorCode } from '../src/errors.ts';
+import type { VerifyShare } from '../src/observe/verify.ts';
 import type { RegionHandle } from '../src/region/region.ts';
 
 /** What a worker of a pool is told when it is made. */
@@ -23,7 +24,9 @@ export interface DrainTask {
 export interface VerifyTask {
   readonly kind: 'verify';
   readonly handle: RegionHandle;
-  /** One word: the next chunk to check. */
+  /** What is checked: every thread may find other ranges. */
+  readonly ranges: readonly VerifyShare[];
+  /** One word: the next chunk to check, counted through these ranges. */
   readonly cursor: Int32Array<SharedArrayBuffer>;
   readonly started: Int32Array<SharedArrayBuffer>;
 }

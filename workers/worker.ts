@@ -64,5 +64,5 @@ function runDrain(task: WorkerTask & { kind: 'drain' }): WorkerReply {
 
 function runVerify(task: WorkerTask & { kind: 'verify' }): WorkerReply {
   const region = Region.attach(task.handle);
-  return { kind: 'verify', ...verifyShare(region, task.cursor) };
+  return { kind: 'verify', ...verifyShare(region, task.ranges, task.cursor) };
 }

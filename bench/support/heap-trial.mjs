@@ -41,7 +41,7 @@ function left(prepare, loop) {
 const nothing = () => {};
 const forget = () => {
   words.fill(0);
-  claimant.seen.fill(0);
+  for (const range of region.ranges) range.seen.fill(0);
 };
 const faultAll = () => {
   for (let chunk = 0; chunk < count; chunk++) faults.fault(chunk * 512, 0);

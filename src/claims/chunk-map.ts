@@ -35,13 +35,19 @@
  *     FAILED → FREE               anyone who asks for another try    retry       relaxed would do: nothing was written
  *     READY → FREE                the opener's close, in memory      forget      relaxed would do: nothing can be claimed any
  *                                 alone, behind all                              more
+ *     READY, FAILED → FREE        who removes the range, in memory   evict       relaxed would do: `vacate` of the range's state
+ *                                 alone, behind its last claim                   releases it to whoever adds the next one
  *     any → as in `recovered`     whoever opens a file that nobody   recover     plain would do: nobody else is there
  *                                 has open
  *
  * CLAIMED with SEALED is a claim like any other: a dead owner loses it, and whoever then writes the chunk once more writes
- * what stands there. READY and DURABLE are final until the memmap is closed, so a thread that has seen one may remember it
- * without looking again. FAILED is not: a retry sets it free. Every edge that ends or frees a claim wakes all who wait for
+ * what stands there. READY and DURABLE are final until the memmap is closed or the range removed, so a thread that has seen one
+ * may remember it without looking again. FAILED is not: a retry sets it free. Every edge that ends or frees a claim wakes all who wait for
  * the word to change. JavaScript's Atomics are sequentially consistent, which is stronger than any order above.
+ *
+ * Chunk words belong to a slot, and ranges come and go there (region/range-states.ts). Whoever has claimed a chunk looks whether
+ * the range still is the one that it knows before it writes, and else gives the claim back by `release`; so for a moment a word of
+ * any slot may be CLAIMED by one who will not write it. Nobody else minds: it is waited for, or passed over, like any other.
  *
  * A thread may hold several claims at once: a drain takes the chunks of a batch in a row, upwards, and waits for nobody while it
  * holds them. None is held across turns of the event loop: who sees CLAIMED by its own thread has found a defect (or a test).
@@ -147,13 +153,13 @@ export class ChunkMap {
     return Atomics.load(this.#words, this.#first + chunk);
   }
 
-  /** Highest chunk below `end` that is not initialized, or −1. */
-  lastUninitialized(end: number = this.chunks): number {
+  /** Highest of the chunks `[first, end)` that is not initialized, or −1. */
+  lastUninitialized(end: number = this.chunks, first = 0): number {
     const words = this.#words;
     let at = this.#first + end - 1;
     // acquire: as in `load`, for whoever is told −1 takes everything for initialized
-    while (at >= this.#first && isInitialized(Atomics.load(words, at))) at--;
-    return at - this.#first;
+    while (at >= this.#first + first && isInitialized(Atomics.load(words, at))) at--;
+    return at < this.#first + first ? -1 : at - this.#first;
   }
 
   /**
@@ -272,6 +278,13 @@ export class ChunkMap {
   forget(chunk: number): void {
     // relaxed would do: the memmap is closed, and whoever finds the chunk free is refused
     this.#swap(chunk, chunkState.ready, chunkState.free);
+  }
+
+  /** READY, FAILED → FREE, when the range has gone. Leaves a claim alone that somebody is about to give back. */
+  evict(chunk: number): void {
+    const word = this.load(chunk);
+    // relaxed would do: whoever finds the chunk free, and the range gone, gives it back
+    if (isSettled(word)) this.#swap(chunk, word, chunkState.free);
   }
 
   /**

@@ -8,17 +8,22 @@ import { invariant, VmemmapError } from '../errors.ts';
 import { descriptorSizeBytes } from '../physical/geometry.ts';
 import { errnoName } from '../region/backing.ts';
 import type { RegionRange } from '../region/range.ts';
+import { type RangeStates, seemsLive } from '../region/range-states.ts';
 import type { Region } from '../region/region.ts';
 import type { ThreadIdentity } from '../region/threads.ts';
 import { kernelFor } from '../store-path.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import { harden, hardenBytes } from './harden.ts';
+import { Keepers } from './keepers.ts';
 import { closedError, isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
 import { wantRun } from './runs.ts';
 
 /** How a fault came by its descriptors: they were `ready`, this thread `claimed` and wrote them, or it `waited` for another. */
 export type FaultOutcome = 'ready' | 'claimed' | 'waited';
+
+/** The same for one chunk; or its range was `removed` meanwhile, and nobody will initialize it any more. */
+export type SettleOutcome = FaultOutcome | 'removed';
 
 /** What a claimant may be told to do differently; all have sensible defaults. */
 export interface ClaimantOptions {
@@ -49,15 +54,12 @@ export class Claimant {
   readonly chunks: ChunkMap;
   readonly owners: OwnerTable;
   readonly kernel: InitKernel;
-  /** Chunks that this thread has seen initialized. READY is final until close, so a plain byte may remember it. */
-  readonly seen: Uint8Array;
-  /**
-   * Whether this thread knows that every chunk is initialized: set when `ready` resolves, and final like READY. Never in a file,
-   * where each chunk that others have written is looked at before it is said to be there.
-   */
-  complete = false;
+  /** This thread as one that adds and removes ranges. */
+  readonly keepers: Keepers;
+  readonly #states: RangeStates;
+  readonly #isInFile: boolean;
   readonly #owner: Owner;
-  readonly #waitMsMax: number;
+  readonly #waitMsMax: number | undefined;
   /** Chunks that this thread has published and not made durable yet, in runs. */
   readonly #unhardened: { first: number; end: number }[] = [];
   #unhardenedBytes = 0;
@@ -67,11 +69,12 @@ export class Claimant {
     this.region = region;
     this.kernel = options.kernel ?? kernelFor({ ...region.handle, sizeBytes: region.pages * descriptorSizeBytes });
     this.chunks = options.chunks ?? ChunkMap.of(region);
+    this.#states = region.slots.states;
+    this.#isInFile = region.handle.file !== undefined;
     this.owners = new OwnerTable(region.control, region.layout.owners, region.processes);
-    this.seen = new Uint8Array(region.chunks);
-    const chunkPagesMax = region.ranges.reduce((most, { chunkPages }) => Math.max(most, chunkPages), 0);
-    this.#waitMsMax = options.waitMsMax ?? waitMsMin + chunkPagesMax * waitMsPerPage;
+    this.#waitMsMax = options.waitMsMax;
     this.#owner = this.owners.join((tag) => this.#releaseClaimsOf(tag), options.thread);
+    this.keepers = new Keepers(region.control, this.owners, this.#owner.tag);
     dropped.register(this, { region, owners: this.owners, owner: this.#owner }, this);
   }
 
@@ -83,15 +86,16 @@ export class Claimant {
   /**
    * FREE → CLAIMED → READY for chunk `first`, if it is free, and for as many free ones behind it as follow each other before
    * `end`: they are claimed together, written in one go, and published together. `counter` tells who asked.
-   * @returns how many chunks this call took; 0 when `first` is not free, or the memmap was closed.
+   * @returns how many chunks this call took; 0 when `first` is not free, the memmap was closed, or the range removed.
    */
   initialize(range: RegionRange, first: number, end: number, counter: OwnerCounter): number {
     const firstNumber = range.firstChunk + first;
     const count = this.chunks.claim(firstNumber, this.tag, range.firstChunk + end);
     if (count === 0) return 0;
-    if (isClosed(this.region)) {
-      // Closed since we looked: its memory may be given back as soon as nobody holds a claim. The one who closes stores
-      // CLOSE and then looks for claims, we claim and then look for CLOSE: one of us sees the other.
+    if (isClosed(this.region) || !this.isLive(range)) {
+      // Closed since we looked, or the range removed: its memory may be given back as soon as nobody holds a claim. The one who
+      // closes stores CLOSE and then looks for claims, we claim and then look for CLOSE: one of us sees the other. So it is with
+      // who removes the range, and REMOVING. Another range may have come in its place: these are chunks of that one then.
       this.#withdraw(firstNumber, firstNumber + count);
       return 0;
     }
@@ -100,13 +104,13 @@ export class Claimant {
       const errno = this.#write(range, first, first + count);
       if (errno === 0) {
         settled = count;
-        this.#publish(firstNumber, count, counter);
+        this.#publish(range, firstNumber, count, counter);
       }
       while (settled < count) {
         // Where one of several could not be written, each is written by itself: the errno belongs to that one alone.
         const own = count === 1 ? errno : this.#write(range, first + settled, first + settled + 1);
         const number = firstNumber + settled++;
-        if (own === 0) this.#publish(number, 1, counter);
+        if (own === 0) this.#publish(range, number, 1, counter);
         else this.#fail(number, own);
       }
     } catch (error) {
@@ -122,14 +126,14 @@ export class Claimant {
     return errno === constants.errno.EFAULT ? this.region.whyUnreachable(range, first, end) : errno;
   }
 
-  #publish(first: number, count: number, counter: OwnerCounter): void {
+  #publish(range: RegionRange, first: number, count: number, counter: OwnerCounter): void {
     // Counted before they are published: whoever sees all chunks ready also finds them all counted. A thread that dies in
     // between leaves its row counted, and whoever takes it over counts it again.
     this.owners.count(this.#owner, counter, count);
-    this.seen.fill(1, first, first + count);
     const durability = this.region.persistence?.durability;
     if (durability === 'dax-sync') this.#publishDurable(first, first + count);
     else this.chunks.publish(first, this.tag, first + count);
+    range.seen.fill(1, first - range.firstChunk, first - range.firstChunk + count);
     if (durability === 'msync' && counter === 'chunksByDrain') this.#hardenLater(first, first + count);
   }
 
@@ -175,39 +179,91 @@ export class Claimant {
     }
   }
 
+  /** Whether a range is there, and has been ever since this thread found it. */
+  isLive(range: RegionRange): boolean {
+    return this.#states.isLive(range);
+  }
+
+  /** How long one who waits for others with chunks of so many pages waits, in milliseconds. */
+  waitMsOf(chunkPages: number): number {
+    return this.#waitMsMax ?? waitMsMin + chunkPages * waitMsPerPage;
+  }
+
   /**
-   * Waits until nobody of this process holds a claim any more, after close: then the memory can be given back. A chunk whose owner lives but
-   * does not finish is waited for until the bound.
+   * Waits until nobody of this process holds a claim any more, and nobody adds or removes a range, after close: then the memory
+   * can be given back. A chunk whose owner lives but does not finish is waited for until the bound.
    * @returns whether all claims are gone
    */
   async claimsEnded(): Promise<boolean> {
-    const untilMs = performance.now() + this.#waitMsMax;
-    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
+    const { slots } = this.region;
+    const untilMs = performance.now() + this.waitMsOf(this.#chunkPagesMax);
+    for (let slot = 0; slot < slots.count; slot++) {
+      if (!slots.isUsed(slot)) continue;
+      const { first, end } = slots.chunksOf(slot);
+      if ((await this.claimsEndedIn(first, end, untilMs)) >= 0) return false;
+      if (!(await this.#keeperEnded(slots.keeperOf(slot), untilMs))) return false;
+    }
+    return this.#keeperEnded(this.region.word.addersKeeper, untilMs);
+  }
+
+  /**
+   * The same for the chunks `[first, end)` of one slot, of which nobody claims any more either.
+   * @param isOff ends the wait.
+   * @returns −1, or the first chunk that somebody still holds
+   */
+  async claimsEndedIn(first: number, end: number, untilMs: number, isOff = () => false): Promise<number> {
+    for (let chunk = first; chunk < end; chunk++) {
       for (let word = this.chunks.load(chunk); this.#isClaimedHere(word); word = this.chunks.load(chunk)) {
-        if (performance.now() > untilMs) return false;
+        if (isOff() || performance.now() > untilMs) return chunk;
         await this.waitForChange(chunk, word, livenessIntervalMs);
         if (this.chunks.load(chunk) === word && this.owners.isDead(payloadOf(word))) this.releaseDead(chunk, word);
       }
     }
+    return -1;
+  }
+
+  async #keeperEnded(at: number, untilMs: number): Promise<boolean> {
+    while (this.keepers.isHeld(at)) {
+      if (performance.now() > untilMs) return false;
+      await whileAwake(this.keepers.untilReleased(at, livenessIntervalMs), livenessIntervalMs);
+    }
     return true;
+  }
+
+  get #chunkPagesMax(): number {
+    return this.region.slots.taken().reduce((most, { range }) => Math.max(most, range.chunkPages), 0);
   }
 
   #isClaimedHere(word: number): boolean {
     return stateOf(word) === 'claimed' && this.owners.isOfThisProcess(payloadOf(word));
   }
 
-  /** Whether every chunk is initialized or has failed. */
-  allSettled(): boolean {
-    for (let chunk = this.chunks.lastUninitialized(); chunk >= 0; chunk = this.chunks.lastUninitialized(chunk)) {
+  /** Whether every chunk is initialized or has failed, of all ranges or of these. */
+  allSettled(ranges: readonly RegionRange[] = this.region.ranges): boolean {
+    return ranges.every((range) => this.#isSettled(range) || !this.isLive(range));
+  }
+
+  #isSettled({ firstChunk, chunks }: RegionRange): boolean {
+    let chunk = this.chunks.lastUninitialized(firstChunk + chunks, firstChunk);
+    while (chunk >= 0) {
       if (stateOf(this.chunks.load(chunk)) !== 'failed') return false;
+      chunk = this.chunks.lastUninitialized(chunk, firstChunk);
     }
     return true;
   }
 
   /** Forgets what was initialized: its memory has been given back. */
   forget(): void {
-    this.seen.fill(0);
-    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) this.chunks.forget(chunk);
+    const { ranges, slots } = this.region;
+    for (const range of ranges) {
+      range.seen.fill(0);
+      range.complete = false;
+    }
+    for (let slot = 0; slot < slots.count; slot++) {
+      if (!slots.isUsed(slot)) continue;
+      const { first, end } = slots.chunksOf(slot);
+      for (let chunk = first; chunk < end; chunk++) this.chunks.forget(chunk);
+    }
   }
 
   /**
@@ -215,19 +271,22 @@ export class Claimant {
    * owner that is known to be dead loses the chunk. Allocates nothing unless it has to wait long.
    * @throws VmemmapError CHUNK_FAILED, FAULT_TIMEOUT or CLOSED
    */
-  settle(range: RegionRange, chunk: number): FaultOutcome {
+  settle(range: RegionRange, chunk: number): SettleOutcome {
+    if (range.seen[chunk] === 1) return seemsLive(this.region.control, range) ? 'ready' : 'removed';
+    const isThere = isInitialized(this.chunks.load(range.firstChunk + chunk));
+    // the rest by itself: compiled into whoever faults in a loop, it would keep the fault from being compiled into that
+    return isThere ? this.#settled(range, chunk, 'ready') : this.#initialized(range, chunk);
+  }
+
+  #initialized(range: RegionRange, chunk: number): SettleOutcome {
     const number = range.firstChunk + chunk;
-    if (this.seen[number] === 1) return 'ready';
     let outcome: FaultOutcome = 'ready';
     let firstWaitMs = 0;
     for (;;) {
       const word = this.chunks.load(number);
-      if (isInitialized(word)) {
-        if (outcome !== 'claimed') this.#look(range, chunk);
-        this.seen[number] = 1;
-        return outcome;
-      }
+      if (isInitialized(word)) return this.#settled(range, chunk, outcome);
       const next = this.#step(range, chunk, word, firstWaitMs);
+      if (next === 'removed') return next;
       if (next === 'claimed') outcome = next;
       if (next !== 'wait') continue;
       if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
@@ -238,18 +297,15 @@ export class Claimant {
   }
 
   /** The same, waiting without blocking the thread. What this thread has to write itself it writes at once. */
-  async settleAsync(range: RegionRange, chunk: number): Promise<FaultOutcome> {
+  async settleAsync(range: RegionRange, chunk: number): Promise<SettleOutcome> {
     const number = range.firstChunk + chunk;
     let outcome: FaultOutcome = 'ready';
     let firstWaitMs = 0;
     for (;;) {
       const word = this.chunks.load(number);
-      if (isInitialized(word)) {
-        if (outcome !== 'claimed') this.#look(range, chunk);
-        this.seen[number] = 1;
-        return outcome;
-      }
+      if (isInitialized(word)) return this.#settled(range, chunk, outcome);
       const next = this.#step(range, chunk, word, firstWaitMs);
+      if (next === 'removed') return next;
       if (next === 'claimed') outcome = next;
       if (next !== 'wait') continue;
       if (outcome === 'ready') this.owners.count(this.#owner, 'faultsWaited');
@@ -257,6 +313,15 @@ export class Claimant {
       if (firstWaitMs === 0) firstWaitMs = performance.now();
       await this.waitForChange(number, word, livenessIntervalMs);
     }
+  }
+
+  /** The outcome for a chunk whose word says that it is initialized. */
+  #settled(range: RegionRange, chunk: number, outcome: FaultOutcome): SettleOutcome {
+    // behind the word: it may be one of another range already
+    if (!this.#states.isLive(range)) return 'removed';
+    if (this.#isInFile && outcome !== 'claimed') this.#look(range, chunk);
+    range.seen[chunk] = 1;
+    return outcome;
   }
 
   /**
@@ -272,19 +337,22 @@ export class Claimant {
   /** Resolves when the word has changed or after `ms`; keeps the event loop alive meanwhile, which waitAsync does not. */
   async waitForChange(chunk: number, word: number, ms: number): Promise<void> {
     const changed = this.chunks.waitAsync(chunk, word, ms);
-    if (changed === undefined) return;
-    const keepAlive = setTimeout(() => {}, ms * 2);
-    await changed;
-    clearTimeout(keepAlive);
+    if (changed !== undefined) await whileAwake(changed, ms);
   }
 
   /**
    * One step towards an initialized chunk: it was `claimed` and written, or the word should be looked at `again`, or there is
-   * nothing to do but `wait` for the word to change.
+   * nothing to do but `wait` for the word to change; or the range has gone.
    * @param firstWaitMs when the first wait began; 0 before it.
    */
-  #step(range: RegionRange, chunk: number, word: number, firstWaitMs: number): 'claimed' | 'again' | 'wait' {
+  #step(
+    range: RegionRange,
+    chunk: number,
+    word: number,
+    firstWaitMs: number,
+  ): 'claimed' | 'again' | 'wait' | 'removed' {
     this.#refuseWhenClosed();
+    if (!this.#states.isLive(range)) return 'removed';
     const state = stateOf(word);
     if (state === 'free') {
       if (this.initialize(range, chunk, chunk + 1, 'chunksByFault') === 0) return 'again';
@@ -299,7 +367,7 @@ export class Claimant {
       return 'again';
     }
     const waitedMs = performance.now() - firstWaitMs;
-    if (waitedMs >= this.#waitMsMax) throw faultTimeout(range, chunk, waitedMs);
+    if (waitedMs >= this.waitMsOf(range.chunkPages)) throw faultTimeout(range, chunk, waitedMs);
     return 'wait';
   }
 
@@ -317,9 +385,15 @@ export class Claimant {
   }
 
   #releaseClaimsOf(tag: number): void {
-    for (let chunk = 0; chunk < this.chunks.chunks; chunk++) {
-      const word = this.chunks.load(chunk);
-      if (stateOf(word) === 'claimed' && payloadOf(word) === tag) this.releaseDead(chunk, word);
+    const { slots } = this.region;
+    for (let slot = 0; slot < slots.count; slot++) {
+      // one whose range has gone, too: its owner may have died before it gave a claim back
+      if (!slots.isUsed(slot)) continue;
+      const { first, end } = slots.chunksOf(slot);
+      for (let chunk = first; chunk < end; chunk++) {
+        const word = this.chunks.load(chunk);
+        if (stateOf(word) === 'claimed' && payloadOf(word) === tag) this.releaseDead(chunk, word);
+      }
     }
   }
 
@@ -340,6 +414,22 @@ export class Claimant {
     dropped.unregister(this);
     if (isMapped) this.owners.leave(this.#owner);
   }
+}
+
+/** Awaits what a notification ends, or `ms` milliseconds, and keeps the event loop alive meanwhile, which waitAsync does not. */
+export async function whileAwake(changed: Promise<unknown>, ms: number): Promise<void> {
+  const keepAlive = setTimeout(() => {}, ms * 2);
+  await changed;
+  clearTimeout(keepAlive);
+}
+
+/** The error for a range that went while a call was at it. */
+export function rangeRemoved({ startPfn, endPfn }: RegionRange): VmemmapError {
+  return new VmemmapError(
+    'RANGE_REMOVED',
+    `the range of pfns ${startPfn} to ${endPfn - 1} was removed meanwhile; see memmap.ranges`,
+    { received: startPfn },
+  );
 }
 
 /** The error for a chunk whose descriptors could not be written. */

@@ -56,16 +56,25 @@ export function drain(claimant: Claimant, nid: number, clock: Clock = realClock)
 
 /**
  * Claims and initializes chunk after chunk, first those of node `nid`, then, as long as that is a help, those of the nodes
- * behind it and, last, before it; then waits for chunks that others hold: when it returns `complete`, nothing is left.
+ * behind it and, last, before it; then waits for chunks that others hold: when it returns `complete`, nothing is left, of ranges
+ * either that came meanwhile.
  */
 function initializeAll(claimant: Claimant, nid: number, clock: Clock): DrainOutcome {
-  const { ranges } = claimant.region;
+  const { region } = claimant;
+  for (;;) {
+    const { ranges } = region;
+    const outcome = initializeRanges(claimant, ranges, nid, clock);
+    if (outcome !== 'complete' || region.ranges === ranges) return outcome;
+  }
+}
+
+function initializeRanges(claimant: Claimant, ranges: readonly RegionRange[], nid: number, clock: Clock): DrainOutcome {
   const own = ranges.filter((range) => range.nid === nid);
-  const lastOwn = own.at(-1)?.index ?? -1;
+  const lastOwn = own.at(-1)?.startPfn ?? -1;
   const others = ranges.filter((range) => range.nid !== nid);
   // begun at different places, those who help do not all help the same node
-  const behind = others.filter(({ index }) => index > lastOwn);
-  const before = others.filter(({ index }) => index < lastOwn);
+  const behind = others.filter(({ startPfn }) => startPfn > lastOwn);
+  const before = others.filter(({ startPfn }) => startPfn < lastOwn);
   for (const range of own) {
     const outcome = drainOwn(claimant, range);
     if (outcome !== 'passed') return outcome;
@@ -86,7 +95,7 @@ function initializeAll(claimant: Claimant, nid: number, clock: Clock): DrainOutc
   return 'complete';
 }
 
-/** `passed`: every run of the range was taken by somebody. */
+/** `passed`: every run of the range was taken by somebody, or it was removed. */
 type RangeOutcome = 'passed' | Exclude<DrainOutcome, 'complete'>;
 
 function drainOwn(claimant: Claimant, range: RegionRange): RangeOutcome {
@@ -130,6 +139,7 @@ function runsPerMsWithoutUs(region: Region, range: RegionRange, clock: Clock): n
 function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome {
   const told = orderOf(claimant);
   if (told !== undefined) return told;
+  if (!claimant.isLive(range)) return 'passed';
   const run = takeRun(claimant.region, range);
   const first = firstChunkOfRun(range, run);
   if (first >= range.chunks) return 'passed';
@@ -139,6 +149,7 @@ function drainRun(claimant: Claimant, range: RegionRange): 'more' | RangeOutcome
     const between = chunk === first ? undefined : orderOf(claimant);
     if (between !== undefined) return between;
     const taken = claimant.initialize(range, chunk, Math.min(end, chunk + range.batchChunks), 'chunksByDrain');
+    if (taken === 0 && !claimant.isLive(range)) return 'passed';
     // past what is written now, or past a chunk that somebody else has taken
     chunk += Math.max(1, taken);
   }
@@ -161,7 +172,10 @@ export function drainTurn(claimant: Claimant, turnMs: number): 'more' | RangeOut
   return 'passed';
 }
 
-/** @param isLeft whether the range was left to threads of its own; they may have died meanwhile. */
+/**
+ * Does what is left of a range; one that was removed is complete.
+ * @param isLeft whether the range was left to threads of its own; they may have died meanwhile.
+ */
 function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): DrainOutcome {
   let waits = isLeft;
   for (let chunk = 0; chunk < range.chunks; chunk++) {
@@ -169,6 +183,7 @@ function finishRange(claimant: Claimant, range: RegionRange, isLeft: boolean): D
     for (;;) {
       const word = claimant.chunks.load(number);
       if (isSettled(word)) break;
+      if (!claimant.isLive(range)) return 'complete';
       const told = orderOf(claimant);
       if (told !== undefined) return told;
       if (stateOf(word) === 'free') {

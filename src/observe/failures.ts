@@ -17,7 +17,7 @@ export function failedRuns(region: Region, chunks: ChunkMap): FailedRun[] {
   for (const range of region.ranges) {
     for (let chunk = 0; chunk < range.chunks; chunk++) {
       const word = chunks.load(range.firstChunk + chunk);
-      if (stateOf(word) !== 'failed') continue;
+      if (stateOf(word) !== 'failed' || !region.slots.states.isLive(range)) continue;
       const [startPfn, endPfn, error] = [range.chunkStart(chunk), range.chunkEnd(chunk), errnoName(payloadOf(word))];
       const last = runs.at(-1);
       if (last?.endPfn === startPfn && last.error === error) last.endPfn = endPfn;

@@ -88,7 +88,7 @@ export function inspectFile(path: string): Promise<Inspection> {
     pages: region.pages,
     sizeBytes: region.layout.totalSizeBytes,
     ranges: region.ranges.map(rangeReport),
-    chunks: chunksByState(chunks),
+    chunks: chunksByState(region, chunks),
     failed: failedRuns(region, chunks),
     mediaError: mediaErrorOf(region),
     processes: processesOf(region.handle.file?.fd ?? -1, region.control, region.layout),

@@ -24,21 +24,35 @@ export interface Progress {
 export function nodeProgress(region: Region, chunks: ChunkMap): NodeProgress[] {
   const nodes = new Map<number, { nid: number; pages: number; pagesReady: number }>();
   for (const range of region.ranges) {
+    let pagesReady = 0;
+    for (let chunk = 0; chunk < range.chunks; chunk++) {
+      if (isInitialized(chunks.load(range.firstChunk + chunk))) {
+        pagesReady += range.chunkEnd(chunk) - range.chunkStart(chunk);
+      }
+    }
+    // looked at behind the words: one that has gone counts no more
+    if (!region.slots.states.isLive(range)) continue;
     const node = nodes.get(range.nid) ?? { nid: range.nid, pages: 0, pagesReady: 0 };
     nodes.set(range.nid, node);
     node.pages += range.pages;
-    for (let chunk = 0; chunk < range.chunks; chunk++) {
-      if (isInitialized(chunks.load(range.firstChunk + chunk))) {
-        node.pagesReady += range.chunkEnd(chunk) - range.chunkStart(chunk);
-      }
-    }
+    node.pagesReady += pagesReady;
   }
   return [...nodes.values()].sort((a, b) => a.nid - b.nid);
 }
 
-/** Chunks by state. */
-export function chunksByState(chunks: ChunkMap): Record<ChunkStateName, number> {
-  const counts: Record<ChunkStateName, number> = { free: 0, claimed: 0, ready: 0, durable: 0, failed: 0 };
-  for (let chunk = 0; chunk < chunks.chunks; chunk++) counts[stateOf(chunks.load(chunk))]++;
+/** Chunks of all ranges, by state. */
+export function chunksByState(region: Region, chunks: ChunkMap): Record<ChunkStateName, number> {
+  const counts = noChunks();
+  for (const range of region.ranges) {
+    const own = noChunks();
+    for (let chunk = 0; chunk < range.chunks; chunk++) own[stateOf(chunks.load(range.firstChunk + chunk))]++;
+    // as above
+    if (!region.slots.states.isLive(range)) continue;
+    for (const state of Object.keys(own) as ChunkStateName[]) counts[state] += own[state];
+  }
   return counts;
+}
+
+function noChunks(): Record<ChunkStateName, number> {
+  return { free: 0, claimed: 0, ready: 0, durable: 0, failed: 0 };
 }

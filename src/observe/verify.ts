@@ -31,8 +31,14 @@ export function mergeVerified(a: VerifyResult, b: VerifyResult): VerifyResult {
   };
 }
 
-/** Verifies one chunk of a range, if it is initialized. */
+/** Verifies one chunk of a range, if it is initialized, and the range is not removed meanwhile. */
 export function verifyChunk(region: Region, chunks: ChunkMap, range: RegionRange, chunk: number): VerifyResult {
+  const result = compareChunk(region, chunks, range, chunk);
+  // looked at behind it: what was compared may be memory that was given back, or what another range has there
+  return region.slots.states.isLive(range) ? result : nothingVerified;
+}
+
+function compareChunk(region: Region, chunks: ChunkMap, range: RegionRange, chunk: number): VerifyResult {
   const word = chunks.load(range.firstChunk + chunk);
   const pages = range.chunkEnd(chunk) - range.chunkStart(chunk);
   if (stateOf(word) === 'failed') return { ...nothingVerified, failed: pages };
@@ -57,15 +63,37 @@ function firstWrong(range: RegionRange, chunk: number): number {
   return found;
 }
 
-/** Verifies chunks in turn with others that share `cursor`, until none is left. */
-export function verifyShare(region: Region, cursor: Int32Array<SharedArrayBuffer>): VerifyResult {
+/** A range that several threads verify; each finds it for itself, or finds that it has gone. */
+export interface VerifyShare {
+  readonly slot: number;
+  readonly liveWord: number;
+  readonly chunks: number;
+}
+
+/** The ranges of a region to be verified. */
+export function sharesOf({ ranges }: Region): VerifyShare[] {
+  return ranges.map(({ slot, liveWord, chunks }) => ({ slot, liveWord, chunks }));
+}
+
+/** Verifies chunks of these ranges in turn with others that share `cursor`, until none is left. */
+export function verifyShare(
+  region: Region,
+  shares: readonly VerifyShare[],
+  cursor: Int32Array<SharedArrayBuffer>,
+): VerifyResult {
   const chunks = ChunkMap.of(region);
+  const { ranges } = region;
   let result = nothingVerified;
-  for (;;) {
-    // relaxed would do: reading needs no claim, the cursor only shares out the work
-    const number = Atomics.add(cursor, 0, 1);
-    if (number >= region.chunks) return result;
-    const range = region.rangeOfChunk(number);
-    result = mergeVerified(result, verifyChunk(region, chunks, range, number - range.firstChunk));
+  let firstOfShare = 0;
+  // relaxed would do: reading needs no claim, the cursor only shares out the work
+  let number = Atomics.add(cursor, 0, 1);
+  for (const share of shares) {
+    const range = ranges.find(({ slot, liveWord }) => slot === share.slot && liveWord === share.liveWord);
+    while (number < firstOfShare + share.chunks) {
+      if (range) result = mergeVerified(result, verifyChunk(region, chunks, range, number - firstOfShare));
+      number = Atomics.add(cursor, 0, 1);
+    }
+    firstOfShare += share.chunks;
   }
+  return result;
 }

@@ -186,6 +186,16 @@ export function chunkGeometry(
   };
 }
 
+/** Most chunks that a range of at most so many pages is cut into, wherever it begins; `chunkPages` as in {@link chunkGeometry}. */
+export function chunksMax(pages: number, chunkPages?: number): number {
+  // it may begin with the last page of a pageblock
+  const span = pages + pageblockPages - 1;
+  const blocks = Math.ceil(span / pageblockPages);
+  return chunkPages === undefined
+    ? Math.min(chunksPerRange, blocks)
+    : Math.ceil(span / roundUp(chunkPages, pageblockPages));
+}
+
 /** Index of the chunk that holds `pfn`, which must lie in the range. */
 export function chunkOf(range: ChunkGeometry, pfn: number): number {
   return ((pfn - range.basePfn) / range.chunkPages) | 0;

@@ -4,6 +4,7 @@
  * the same claims, so nothing needs to be switched off.
  */
 import type { Faults } from '../claims/fault.ts';
+import { growTo, pagesGrown } from '../claims/growth.ts';
 import { intersect, type PfnExtent, roundDown, sectionPages } from '../physical/geometry.ts';
 import type { PlannedMemmap } from '../plan.ts';
 import type { RegionRange } from '../region/range.ts';
@@ -28,24 +29,30 @@ export const boot: Policy = {
   grow(faults: Faults, region: Region, nid: number, pages: number): PfnExtent | undefined {
     for (const range of region.ranges) {
       if (range.nid !== nid || range.kind !== 'ram') continue;
-      for (;;) {
-        // acquire: pairs with the exchange below in other threads
-        const taken = Atomics.load(region.control, range.growCursor);
-        const free = nextPresent(range, range.startPfn + taken);
-        if (free === undefined) break;
-        const { startPfn } = free;
-        const endPfn = Math.min(startPfn + pages, free.endPfn);
-        // First initialized, then taken: a fault that fails loses no pages, and nobody is handed one that is not ready.
-        faults.settleExtent(startPfn, endPfn);
-        // acquire-release: of several threads one gets the run, the others try the next one
-        const next = endPfn - range.startPfn;
-        if (Atomics.compareExchange(region.control, range.growCursor, taken, next) === taken)
-          return { startPfn, endPfn };
-      }
+      const run = growIn(faults, region, range, pages);
+      if (run) return run;
     }
     return undefined;
   },
 };
+
+/** The next run of one range; undefined when it has no more, or was removed. */
+function growIn(faults: Faults, region: Region, range: RegionRange, pages: number): PfnExtent | undefined {
+  for (;;) {
+    const taken = pagesGrown(region, range);
+    if (taken === undefined) return undefined;
+    const free = nextPresent(range, range.startPfn + taken);
+    if (free === undefined) return undefined;
+    const { startPfn } = free;
+    const endPfn = Math.min(startPfn + pages, free.endPfn);
+    // First initialized, then taken: a fault that fails loses no pages, and nobody is handed one that is not ready.
+    if (faults.settleIn(range, startPfn, endPfn) === 'removed') return undefined;
+    // of several threads one gets the run, the others try the next one
+    if (!growTo(region, range, taken, endPfn - range.startPfn)) continue;
+    // looked at behind it: of a range that is on its way out nothing is handed out any more
+    return region.slots.states.isLive(range) ? { startPfn, endPfn } : undefined;
+  }
+}
 
 /** The first run of pages from `pfn` on that an allocator may have: not reserved, and not in a hole. */
 function nextPresent({ segments }: RegionRange, pfn: number): PfnExtent | undefined {

@@ -118,17 +118,22 @@ export function chooseBacking(requested: MemoryBackingName, sharesTails = false)
 }
 
 /**
- * Allocates one buffer per range. The memory is reserved, not touched: it reads as zeros and costs nothing until written.
+ * Allocates one buffer per range, and behind them one for each range that may come later. The memory is reserved, not touched: it
+ * reads as zeros and costs nothing until written.
+ * @param roomBytes of those that may come later. Of `hugetlb` they get ordinary memory, over which pages are mapped then: pages
+ * that are reserved are lost to everybody else.
  * @throws VmemmapError NO_MEMORY when address space or overcommit limits refuse it; for `hugetlb` ADDON_MISSING, or
  * BACKING_UNAVAILABLE when too few huge pages are free, with the command that reserves them.
  */
 export function allocateData(
   choice: BackingChoice,
   needs: readonly DataNeed[],
+  roomBytes: readonly number[] = [],
 ): { data: DataBuffer[]; report: BackingReport } {
   const { requested } = choice;
   const pool = choice.effective === 'hugetlb' ? chooseHugetlb(needs.map(({ sizeBytes }) => sizeBytes)) : undefined;
-  const isHuge = choice.effective === 'huge' && needs.some(({ sizeBytes }) => sizeBytes >= hugePageSizeBytes);
+  const sizesBytes = [...needs.map(({ sizeBytes }) => sizeBytes), ...roomBytes];
+  const isHuge = choice.effective === 'huge' && sizesBytes.some((sizeBytes) => sizeBytes >= hugePageSizeBytes);
   let reason = choice.effective === 'huge' && !isHuge ? 'no range fills a huge page of descriptors' : choice.reason;
   let nodeErrno = 0;
   const blocks = choice.sharesTails ? blocksFor(needs) : [];
@@ -147,6 +152,12 @@ export function allocateData(
     nodeErrno ||= errno ?? 0;
     return { buffer, byteOffset, ...(block > 0 ? { tailBlockBytes: block } : {}) };
   });
+  for (const sizeBytes of roomBytes) {
+    const part = pool
+      ? allocateOverlay(roundUp(sizeBytes, pool.pageSizeBytes), pool.pageSizeBytes)
+      : allocateSmall(isHuge, sizeBytes);
+    data.push({ buffer: part.buffer, byteOffset: part.byteOffset });
+  }
   const sharedTails = choice.sharesTails ? { sharedTails: sharedTailsOf(needs, blocks) } : {};
   const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }), ...sharedTails } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
@@ -211,7 +222,8 @@ function sharedTailsOf(needs: readonly DataNeed[], blocks: readonly number[]): S
   return { storedBytes, mappings };
 }
 
-function wordsOf({ buffer, byteOffset }: DataBuffer, sizeBytes: number): Uint32Array {
+/** The words of a part of a buffer. */
+export function wordsOf({ buffer, byteOffset }: DataBuffer, sizeBytes: number): Uint32Array {
   return new Uint32Array(buffer, byteOffset, sizeBytes / Uint32Array.BYTES_PER_ELEMENT);
 }
 

@@ -2,14 +2,25 @@
  * Where everything lies in a region: one layout on every backing.
  *
  *   superblock (4 KiB) | range table | segment table | part table | session | process table | control words | range words |
- *   owner table | chunk words | pageblocks | padding to 2 MiB | descriptors
+ *   hot entries | owner table | chunk words | pageblocks | padding to 2 MiB | descriptors
+ *
+ * A range has a slot: first those of the plan, in its order, then the room for ranges that come later (hot ranges). Range words,
+ * chunk words and pageblocks go by slots; a hot slot has as many of each as any range needs that fits into it.
  *
  * The descriptors of each range start at a multiple of 2 MiB (of 1 GiB on a device-dax device that maps nothing smaller), so
  * that huge pages and section borders meet. In memory, all before the descriptors is one SharedArrayBuffer and each range's
  * descriptors are another: a typed array ends at 16 GiB. Words that several threads write stand alone in their 64-byte line.
  * What concerns one process alone, its orders to its own drains, is not in the region: see orderLine.
  */
-import { descriptorSizeBytes, hugePageSizeBytes, pageblocksMax, roundUp } from '../physical/geometry.ts';
+import {
+  chunksMax,
+  descriptorSizeBytes,
+  hugePageSizeBytes,
+  pageblockPages,
+  pageblocksMax,
+  rangePagesMax,
+  roundUp,
+} from '../physical/geometry.ts';
 
 export const lineSizeBytes = 64;
 export const superblockSizeBytes = 4096;
@@ -19,6 +30,14 @@ export const rangeEntrySizeBytes = 64;
 export const segmentEntrySizeBytes = 64;
 /** One entry of the part table: what is written into a part of a segment. */
 export const partEntrySizeBytes = 192;
+/** Segments of a hot range at most, and parts of their contents: its entry has a fixed size. */
+export const hotSegmentsMax = 16;
+export const hotPartsMax = 16;
+/** What a hot range is: an entry of each table behind the other, with room for as many segments and parts as it may have. */
+export const hotEntrySizeBytes: number =
+  rangeEntrySizeBytes + hotSegmentsMax * segmentEntrySizeBytes + hotPartsMax * partEntrySizeBytes;
+/** Hot slots of a region at most: whoever looks for a change of the ranges looks at the state of each. */
+export const hotRangesMax = 4096;
 /** Alignment of every range's descriptors. */
 export const dataAlignmentBytes: number = hugePageSizeBytes;
 /** Threads that can work on one region at a time: one bit field of a chunk word holds the slot. */
@@ -45,6 +64,10 @@ export const controlLine = {
   waiters: 0,
   /** Positive errno of the media when it refused to keep something, else 0; see src/claims/harden.ts. */
   mediaErrno: 1,
+  /** How often the set of ranges has changed; see src/region/range-states.ts. Waited on and notified. */
+  rangesVersion: 2,
+  /** Who adds ranges at present; see src/claims/keepers.ts. */
+  addersKeeper: 3,
 } as const;
 /** Name of a control word. */
 export type ControlWordName = keyof typeof controlLine;
@@ -67,12 +90,16 @@ export const ordersSizeBytes: number = Object.keys(orderLine).length * lineSizeB
 export const rangeLine = {
   /** Next run that a drain will take: only a hint of where to look, the chunk words decide. */
   drainCursor: 0,
-  /** Pages of this range that `grow` has handed out, counted from its start. */
+  /** Pages of this range that `grow` has handed out, one unit of eight bytes; see src/claims/growth.ts. */
   growCursor: 1,
   /** Number, plus 1, of the run into which somebody faulted last; 0 when a drain has taken it up. Only a hint, too. */
   wantedRun: 2,
+  /** Whether the slot has a range, and which; see src/region/range-states.ts. Read by every fault, and hardly ever written. */
+  state: 3,
+  /** Who removes the range at present; see src/claims/keepers.ts. */
+  keeper: 4,
 } as const;
-const rangeLines = 3;
+const rangeLines: number = Object.keys(rangeLine).length;
 
 /** Bits for each pageblock; see src/region/pageblocks.ts. */
 export const pageblockBits = 4;
@@ -97,19 +124,41 @@ export function tableLayout(counts: TableCounts): TableLayout {
   return { ranges, segments, parts, endBytes: parts + counts.parts * partEntrySizeBytes };
 }
 
+/** Room for ranges that come later: as many slots as `ranges`, each for at most so many pages in at most so many chunks. */
+export interface HotRoom {
+  readonly ranges: number;
+  readonly pages: number;
+  readonly chunks: number;
+}
+
+/** What a region has that nobody asked to have room. */
+export const noRoom: HotRoom = Object.freeze({ ranges: 0, pages: 0, chunks: 0 });
+
+/** Most chunks that a hot slot can have: those of the longest range in the smallest chunks. */
+const hotChunksMax: number = chunksMax(rangePagesMax, pageblockPages);
+
+/** Whether this is room that a region can have; it may come from anywhere. */
+export function isRoom({ ranges, pages, chunks }: HotRoom): boolean {
+  const isCount = (value: number, min: number, max: number): boolean =>
+    Number.isInteger(value) && value >= min && value <= max;
+  if (ranges === 0) return pages === 0 && chunks === 0;
+  return isCount(ranges, 1, hotRangesMax) && isCount(pages, 1, rangePagesMax) && isCount(chunks, 1, hotChunksMax);
+}
+
 /** Byte offsets of a region's parts. */
 export interface RegionLayout {
   readonly session: number;
   readonly processes: number;
   readonly control: number;
   readonly rangeWords: number;
+  readonly hotEntries: number;
   readonly owners: number;
   readonly chunkWords: number;
   /** Where the bits of each range's pageblocks begin, at a line. */
   readonly pageblocks: readonly number[];
   /** Bytes of all the above: the control buffer. */
   readonly controlSizeBytes: number;
-  /** Where each range's descriptors begin. */
+  /** Where the descriptors of each range of the plan begin; those of hot ranges are in no file. */
   readonly data: readonly number[];
   /** Bytes in all. */
   readonly totalSizeBytes: number;
@@ -137,16 +186,22 @@ export function tableCounts(ranges: readonly SizedRange[]): TableCounts {
  * Computes the layout for ranges of so many pages and chunks.
  * @param alignmentBytes of every range's descriptors, a power of two.
  */
-export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: number = dataAlignmentBytes): RegionLayout {
+export function regionLayout(
+  ranges: readonly SizedRange[],
+  alignmentBytes: number = dataAlignmentBytes,
+  room: HotRoom = noRoom,
+): RegionLayout {
   const session = tableLayout(tableCounts(ranges)).endBytes;
   const processes = session + sessionSizeBytes;
   const control = processes + processSlots * processSlotSizeBytes;
   const rangeWords = control + controlLines * lineSizeBytes;
-  const owners = rangeWords + ranges.length * rangeLines * lineSizeBytes;
+  const hotEntries = rangeWords + (ranges.length + room.ranges) * rangeLines * lineSizeBytes;
+  const owners = hotEntries + room.ranges * hotEntrySizeBytes;
   const chunkWords = owners + ownerSlots * ownerSlotSizeBytes;
-  const chunks = ranges.reduce((sum, range) => sum + range.chunks, 0);
+  const chunks = ranges.reduce((sum, range) => sum + range.chunks, room.ranges * room.chunks);
   let pageblocksEnd = roundUp(chunkWords + chunks * Int32Array.BYTES_PER_ELEMENT, lineSizeBytes);
-  const pageblocks = ranges.map(({ pages }) => {
+  const slots: readonly { readonly pages: number }[] = [...ranges, ...Array.from({ length: room.ranges }, () => room)];
+  const pageblocks = slots.map(({ pages }) => {
     const start = pageblocksEnd;
     pageblocksEnd = roundUp(start + Math.ceil((pageblocksMax(pages) * pageblockBits) / 8), lineSizeBytes);
     return start;
@@ -163,6 +218,7 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
     processes,
     control,
     rangeWords,
+    hotEntries,
     owners,
     chunkWords,
     pageblocks,
@@ -175,7 +231,13 @@ export function regionLayout(ranges: readonly SizedRange[], alignmentBytes: numb
 /** Indices into the Int32Array over the control buffer of the control words. */
 export function controlWords({ control }: RegionLayout): Record<ControlWordName, number> {
   const at = (line: number): number => (control + line * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
-  return { waiters: at(controlLine.waiters), mediaErrno: at(controlLine.mediaErrno) };
+  const { waiters, mediaErrno, rangesVersion, addersKeeper } = controlLine;
+  return {
+    waiters: at(waiters),
+    mediaErrno: at(mediaErrno),
+    rangesVersion: at(rangesVersion),
+    addersKeeper: at(addersKeeper),
+  };
 }
 
 /** Indices into the Int32Array over a process's own words. */
@@ -185,7 +247,7 @@ export const orderWord: Readonly<Record<keyof typeof orderLine, number>> = {
   media: (orderLine.media * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT,
 };
 
-/** Index into the Int32Array over the control buffer of a range's word. */
-export function rangeWord(layout: RegionLayout, range: number, name: keyof typeof rangeLine): number {
-  return (layout.rangeWords + (range * rangeLines + rangeLine[name]) * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
+/** Index into the Int32Array over the control buffer of the word of a slot. */
+export function rangeWord(layout: RegionLayout, slot: number, name: keyof typeof rangeLine): number {
+  return (layout.rangeWords + (slot * rangeLines + rangeLine[name]) * lineSizeBytes) / Int32Array.BYTES_PER_ELEMENT;
 }

@@ -34,7 +34,7 @@ interface PageblockPlace {
 }
 
 function placeOf({ layout }: Region, range: RegionRange, pageblock: number): PageblockPlace {
-  const first = (layout.pageblocks[range.index] as number) / Int32Array.BYTES_PER_ELEMENT;
+  const first = (layout.pageblocks[range.slot] as number) / Int32Array.BYTES_PER_ELEMENT;
   const inWord = pageblock % pageblocksPerWord;
   return { word: first + (pageblock - inWord) / pageblocksPerWord, shift: inWord * pageblockBits };
 }

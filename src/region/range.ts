@@ -16,6 +16,7 @@ import type { MemoryKind } from '../physical/topology.ts';
 import { type PlannedMemmap, type Segment, sharablePages } from '../plan.ts';
 import type { DataBuffer } from './backing.ts';
 import { type RegionLayout, rangeWord } from './layout.ts';
+import type { FoundRange } from './range-states.ts';
 
 /** Descriptors in a window: 1 GiB. An index into a window is a small integer in V8, so kernels get these, not the whole. */
 const windowDescriptors: number = 2 ** 24;
@@ -38,10 +39,19 @@ export type ContentVisit = (
   index: number,
 ) => number;
 
-/** A range with its memory and its place among the chunk words. */
-export class RegionRange implements RunGeometry {
-  /** Place among the region's ranges. */
-  readonly index: number;
+/** Where a range has its place in a region. */
+export interface RangePlace {
+  /** Number of its memory, its words and its chunk words; the same as long as it is there. */
+  readonly slot: number;
+  /** Number of the range's chunk 0 among all chunks of the region. */
+  readonly firstChunk: number;
+  /** What its state word holds while it is there; see range-states.ts. */
+  readonly liveWord: number;
+}
+
+/** A range with its memory and its place among the chunk words, as one thread has found it. */
+export class RegionRange implements RunGeometry, RangePlace, FoundRange {
+  readonly slot: number;
   readonly startPfn: number;
   readonly endPfn: number;
   readonly pages: number;
@@ -55,8 +65,8 @@ export class RegionRange implements RunGeometry {
   readonly zone: number;
   readonly kind: MemoryKind;
   readonly pgmap: number;
-  /** Number of the range's chunk 0 among all chunks of the region. */
   readonly firstChunk: number;
+  readonly liveWord: number;
   /** What is written into the range. Sorted by pfn; together they are the range. */
   readonly segments: readonly Segment[];
   /** All of the range's descriptors, 16 words each. */
@@ -65,6 +75,17 @@ export class RegionRange implements RunGeometry {
   readonly drainCursor: number;
   readonly growCursor: number;
   readonly wantedRun: number;
+  readonly state: number;
+  /**
+   * 1 for each chunk that this thread has seen initialized. READY is final as long as the range is there, so a plain byte may
+   * remember it; a range that comes later in the same slot is another object.
+   */
+  readonly seen: Uint8Array;
+  /**
+   * Whether this thread knows that every chunk is initialized: set when `ready` resolves, and final like READY. Never in a file,
+   * where each chunk that others have written is looked at before it is said to be there.
+   */
+  complete = false;
   readonly #windows: Uint32Array<SharedArrayBuffer>[] = [];
   /** Where each segment ends, counted from the start of the range. */
   readonly #segmentEnds: readonly number[];
@@ -78,14 +99,13 @@ export class RegionRange implements RunGeometry {
 
   /** @param pageSizeBytes of the memory behind `data`. */
   constructor(
-    index: number,
+    { slot, firstChunk, liveWord }: RangePlace,
     plan: PlannedMemmap,
-    firstChunk: number,
     layout: RegionLayout,
     data: DataBuffer,
     pageSizeBytes: number,
   ) {
-    this.index = index;
+    this.slot = slot;
     this.startPfn = plan.startPfn;
     this.endPfn = plan.endPfn;
     this.pages = plan.pages;
@@ -100,6 +120,7 @@ export class RegionRange implements RunGeometry {
     this.kind = plan.kind;
     this.pgmap = plan.pgmap;
     this.firstChunk = firstChunk;
+    this.liveWord = liveWord;
     this.segments = plan.segments;
     // `| 0`: see chunkGeometry
     this.#segmentEnds = plan.segments.map(({ endPfn }) => (endPfn - plan.startPfn) | 0);
@@ -110,9 +131,11 @@ export class RegionRange implements RunGeometry {
       tailBlockBytes === undefined || periodPages === undefined
         ? undefined
         : { periodPages, ownPages: (2 * tailBlockBytes) / descriptorSizeBytes };
-    this.drainCursor = rangeWord(layout, index, 'drainCursor');
-    this.growCursor = rangeWord(layout, index, 'growCursor');
-    this.wantedRun = rangeWord(layout, index, 'wantedRun');
+    this.drainCursor = rangeWord(layout, slot, 'drainCursor');
+    this.growCursor = rangeWord(layout, slot, 'growCursor');
+    this.wantedRun = rangeWord(layout, slot, 'wantedRun');
+    this.state = rangeWord(layout, slot, 'state');
+    this.seen = new Uint8Array(plan.chunks);
     this.words = new Uint32Array(data.buffer, data.byteOffset, this.pages * descriptorWords);
     for (let first = 0; first < this.pages; first += windowDescriptors) {
       const length = Math.min(windowDescriptors, this.pages - first) * descriptorWords;

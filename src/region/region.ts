@@ -3,21 +3,17 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { invariant, VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
-import {
-  chunkEndIndex,
-  chunkStartIndex,
-  descriptorSizeBytes,
-  findRange,
-  pageSizeBytes,
-  roundUp,
-} from '../physical/geometry.ts';
+import { chunkEndIndex, chunkStartIndex, descriptorSizeBytes, findRange, pageSizeBytes } from '../physical/geometry.ts';
 import { type Plan, type PolicyName, sharablePages } from '../plan.ts';
 import { allocateData, type BackingChoice, type BackingReport, type DataBuffer, type DataNeed } from './backing.ts';
 import { type Persistence, persistenceOf } from './durability.ts';
+import { type HotplugTerms, isHotplugTerms } from './hotplug-terms.ts';
 import {
   type ControlWordName,
   controlWords,
   dataAlignmentBytes,
+  type HotRoom,
+  noRoom,
   ordersSizeBytes,
   type RegionLayout,
   regionLayout,
@@ -26,8 +22,10 @@ import {
 import { type MappedFile, unmapFile } from './mapping.ts';
 import { Media } from './media.ts';
 import { FileProcesses, type Processes } from './processes.ts';
-import { RegionRange, type RunVisit } from './range.ts';
+import type { RegionRange, RunVisit } from './range.ts';
 import { blocksFor, storedBytesOf } from './shared-tails.ts';
+import { giveBack } from './slot-memory.ts';
+import { RangeSlots } from './slots.ts';
 import { decodeSuperblock, encodeSuperblock, refuseHandle, type Superblock } from './superblock.ts';
 import { ProcessWaits } from './waits.ts';
 
@@ -42,6 +40,8 @@ export interface RegionHandle {
   readonly memory: MemoryHistory;
   /** The file that the buffers map, where they do. */
   readonly file?: FileHold;
+  /** How ranges are planned that come later; there is room for some only with it. */
+  readonly hotplug?: HotplugTerms;
 }
 
 /** A file that this process has open and mapped. */
@@ -68,12 +68,14 @@ export class Region {
   readonly profileId: number;
   readonly uuid: string;
   readonly epoch: number;
-  /** Sorted by pfn. */
-  readonly ranges: readonly RegionRange[];
+  /** Which ranges there are. */
+  readonly slots: RangeSlots;
+  /** Chunk words: those of all slots, whether they have a range or not. */
   readonly chunks: number;
-  readonly pages: number;
   /** The control buffer as words: superblock, control words, owner table, chunk words. */
   readonly control: Int32Array<SharedArrayBuffer>;
+  /** The same bytes in units of eight, for the words that are as long. */
+  readonly controlUnits: BigInt64Array<SharedArrayBuffer>;
   /** The same bytes for whoever brings them to the media. */
   readonly controlLines: Uint32Array<SharedArrayBuffer>;
   /** Indices in {@link control} of the control words: looked at between any two batches. */
@@ -111,13 +113,12 @@ export class Region {
       persistAll: (words, at, count) =>
         persistence.persistAll(words, at * words.BYTES_PER_ELEMENT, count * descriptorSizeBytes),
     };
-    this.layout = regionLayout(superblock.ranges, superblock.alignmentBytes);
-    checkBuffers(handle, this.layout, superblock.ranges);
-    this.control = new Int32Array(
-      handle.control.buffer,
-      handle.control.byteOffset,
-      this.layout.controlSizeBytes / Int32Array.BYTES_PER_ELEMENT,
-    );
+    this.layout = regionLayout(superblock.ranges, superblock.alignmentBytes, superblock.room);
+    checkBuffers(handle, this.layout, superblock);
+    const { controlSizeBytes } = this.layout;
+    const { buffer, byteOffset } = handle.control;
+    this.control = new Int32Array(buffer, byteOffset, controlSizeBytes / Int32Array.BYTES_PER_ELEMENT);
+    this.controlUnits = new BigInt64Array(buffer, byteOffset, controlSizeBytes / BigInt64Array.BYTES_PER_ELEMENT);
     this.controlLines = new Uint32Array(this.control.buffer, this.control.byteOffset, this.control.length);
     this.orders = new Int32Array(handle.orders, 0, ordersSizeBytes / Int32Array.BYTES_PER_ELEMENT);
     this.word = controlWords(this.layout);
@@ -125,26 +126,31 @@ export class Region {
     this.waits = file && new ProcessWaits(this.control, this.word.waiters);
     this.#media = new Media(this.control, this.word.mediaErrno, this.orders);
     this.processes = file && new FileProcesses(file.fd, file.process, this.control, this.layout);
-    let firstChunk = 0;
-    this.ranges = superblock.ranges.map((plan, index) => {
-      const range = new RegionRange(
-        index,
-        plan,
-        firstChunk,
-        this.layout,
-        handle.data[index] as DataBuffer,
-        handle.backing.pageSize,
-      );
-      firstChunk += range.chunks;
-      return range;
+    this.slots = new RangeSlots({
+      plan: superblock.ranges,
+      room: superblock.room,
+      layout: this.layout,
+      control: this.control,
+      data: handle.data,
+      pageSizeBytes: handle.backing.pageSize,
     });
-    this.chunks = firstChunk;
-    this.pages = this.ranges.reduce((sum, range) => sum + range.pages, 0);
+    this.chunks = this.slots.chunks;
+  }
+
+  /** The ranges there are at this moment, sorted by pfn; the same list as long as none comes or goes. */
+  get ranges(): readonly RegionRange[] {
+    return this.slots.ranges;
+  }
+
+  /** Pages of all ranges there are at this moment. */
+  get pages(): number {
+    return this.ranges.reduce((sum, range) => sum + range.pages, 0);
   }
 
   /**
    * Allocates the buffers of a plan. Nothing is written into the descriptors.
    * @param hosts node of this machine for the memory of each of the plan's nodes; see host-nodes.ts.
+   * @param hot room for ranges that come later.
    * @throws VmemmapError NO_MEMORY, BACKING_UNAVAILABLE
    */
   static create(
@@ -152,29 +158,42 @@ export class Region {
     policy: PolicyName,
     backing: BackingChoice,
     hosts: ReadonlyMap<number, number> = new Map(),
+    hot?: { readonly room: HotRoom; readonly terms: HotplugTerms },
   ): Region {
-    const { data, report } = allocateData(backing, needsOf(plan, hosts));
-    return Region.#over(plan, policy, data, report, 'fresh');
+    const { room = noRoom, terms } = hot ?? {};
+    const roomBytes = Array.from({ length: room.ranges }, () => room.pages * descriptorSizeBytes);
+    const { data, report } = allocateData(backing, needsOf(plan, hosts), roomBytes);
+    const buffers = { data, backing: report, memory: 'fresh', ...(terms && { hotplug: terms }) } as const;
+    const region = Region.#over(plan, policy, room, buffers);
+    const { states, hotFirst, count } = region.slots;
+    for (let slot = hotFirst; slot < count; slot++) states.reserve(slot);
+    return region;
   }
 
-  /** A region over the descriptors of another, which was closed: its chunks are all free, whatever stands in them. */
-  static over({ ranges, profileId, policy, handle }: Region): Region {
-    return Region.#over({ ranges, profileId }, policy, handle.data, handle.backing, 'touched');
+  /**
+   * A region over the descriptors of another, which was closed: it has the ranges that are in that, and its chunks are all free,
+   * whatever stands in them.
+   */
+  static over({ handle, slots, policy, profileId }: Region): Region {
+    const { data, backing, hotplug } = handle;
+    const buffers = { data, backing, memory: 'touched', ...(hotplug && { hotplug }) } as const;
+    const region = Region.#over({ ranges: slots.plan, profileId }, policy, slots.room, buffers);
+    region.slots.inherit(slots);
+    return region;
   }
 
   static #over(
     plan: Plan,
     policy: PolicyName,
-    data: readonly DataBuffer[],
-    backing: BackingReport,
-    memory: MemoryHistory,
+    room: HotRoom,
+    buffers: Pick<RegionHandle, 'data' | 'backing' | 'memory' | 'hotplug'>,
   ): Region {
-    const buffer = new SharedArrayBuffer(regionLayout(plan.ranges).controlSizeBytes);
-    const { header, superblock } = encodeSuperblock(plan, policy);
+    const { controlSizeBytes } = regionLayout(plan.ranges, dataAlignmentBytes, room);
+    const buffer = new SharedArrayBuffer(controlSizeBytes);
+    const { header, superblock } = encodeSuperblock(plan, policy, dataAlignmentBytes, room);
     new Uint8Array(buffer).set(header);
     const orders = new SharedArrayBuffer(ordersSizeBytes);
-    const control = { buffer, byteOffset: 0 };
-    return new Region({ kind: 'vmemmap-region', control, orders, data, backing, memory }, superblock);
+    return new Region({ kind: 'vmemmap-region', control: { buffer, byteOffset: 0 }, orders, ...buffers }, superblock);
   }
 
   /** The region of a file that is mapped. @param persistence see the constructor. */
@@ -189,7 +208,11 @@ export class Region {
 
   /** Bytes of memory that all descriptors take. */
   get storedBytes(): number {
-    return this.handle.backing.sharedTails?.storedBytes ?? this.pages * descriptorSizeBytes;
+    const { data } = this.handle;
+    return this.ranges.reduce(
+      (sum, range) => sum + storedBytesOf(needOf(range), data[range.slot]?.tailBlockBytes ?? 0),
+      0,
+    );
   }
 
   /** Sees the region of a handle, which may come from another thread. @throws VmemmapError HANDLE_INVALID */
@@ -207,7 +230,8 @@ export class Region {
       Number.isSafeInteger(handle.backing.pageSize) &&
       (handle.file === undefined || isFileHold(handle.file)) &&
       // taken for touched it would only be slower; taken for fresh it would keep what stands there
-      (handle.memory === 'fresh' || handle.memory === 'touched');
+      (handle.memory === 'fresh' || handle.memory === 'touched') &&
+      (handle.hotplug === undefined || isHotplugTerms(handle.hotplug));
     if (!sound) {
       throw new VmemmapError('HANDLE_INVALID', 'not a handle: pass what memmap.handle() returned', {
         received: handle,
@@ -249,7 +273,7 @@ export class Region {
   #extentInFile(range: RegionRange, first: number, end: number): { offset: number; lengthBytes: number } {
     const start = chunkStartIndex(range, first) * descriptorSizeBytes;
     const lengthBytes = chunkEndIndex(range, end - 1) * descriptorSizeBytes - start;
-    return { offset: (this.layout.data[range.index] as number) + start, lengthBytes };
+    return { offset: (this.layout.data[range.slot] as number) + start, lengthBytes };
   }
 
   /** Positive errno with which the media has refused to keep something since the file was opened with nobody in it, else 0. */
@@ -290,26 +314,25 @@ export class Region {
       closeFile(file, this.processes);
       return;
     }
-    for (const { index, words } of this.ranges) {
-      const { buffer, byteOffset, tailBlockBytes } = data[index] as DataBuffer;
-      if (tailBlockBytes !== undefined) addon?.unmapHugePages(words, pageSizeBytes);
-      else if (backing.effective === 'hugetlb') {
-        const lengthBytes = roundUp(words.byteLength, backing.pageSize);
-        addon?.unmapHugePages(new Uint32Array(buffer, byteOffset, lengthBytes / 4), backing.pageSize);
-      } else if (words.byteLength >= dataAlignmentBytes) addon?.discard(words);
+    // at once: nobody has anything to do with it any more, and nobody waits for us
+    for (let slot = 0; slot < this.slots.count; slot++) {
+      if (!this.slots.isUsed(slot)) continue;
+      const sizeBytes = this.slots.pagesOf(slot) * descriptorSizeBytes;
+      giveBack(data[slot] as DataBuffer, sizeBytes, backing);
     }
   }
 
-  /** The range of a chunk, by its number among all chunks. */
+  /** The range of a chunk, by its number among all chunks. For files, and for ranges that nobody removes meanwhile. */
   rangeOfChunk(chunk: number): RegionRange {
-    const range = this.ranges.findLast(({ firstChunk }) => firstChunk <= chunk);
+    const range = this.ranges.find(({ firstChunk, chunks }) => firstChunk <= chunk && chunk < firstChunk + chunks);
     invariant(range !== undefined, 'every chunk belongs to a range');
     return range;
   }
 
-  /** The range that holds `pfn`, or undefined in a hole. */
+  /** The range that holds `pfn`, or undefined in a hole. It is live, or was a moment ago. */
   rangeOf(pfn: number): RegionRange | undefined {
-    return this.ranges[findRange(this.ranges, pfn)];
+    const { ranges } = this;
+    return ranges[findRange(ranges, pfn)];
   }
 }
 
@@ -319,14 +342,15 @@ function persistenceOfHandle({ backing }: RegionHandle): Persistence | undefined
 
 /** What the descriptors of a plan need. */
 function needsOf({ ranges }: Plan, hosts: ReadonlyMap<number, number> = new Map()): DataNeed[] {
-  return ranges.map((range) => {
-    const compoundPages = sharablePages(range);
-    return {
-      sizeBytes: range.pages * descriptorSizeBytes,
-      hostNid: hosts.get(range.nid),
-      periodBytes: compoundPages && compoundPages * descriptorSizeBytes,
-    };
-  });
+  return ranges.map((range) => ({ ...needOf(range), hostNid: hosts.get(range.nid) }));
+}
+
+function needOf(range: Plan['ranges'][number]): DataNeed {
+  const compoundPages = sharablePages(range);
+  return {
+    sizeBytes: range.pages * descriptorSizeBytes,
+    periodBytes: compoundPages && compoundPages * descriptorSizeBytes,
+  };
 }
 
 /** Bytes of memory that the descriptors of a plan will take. @throws VmemmapError BACKING_UNAVAILABLE when tails cannot be shared */
@@ -350,11 +374,11 @@ function closeFile({ fd, process, mapped }: FileHold, processes: Processes | und
 }
 
 /** Fields of a handle are never trusted as lengths: what the superblock implies must fit into the buffers. */
-function checkBuffers(handle: RegionHandle, layout: RegionLayout, ranges: readonly { pages: number }[]): void {
+function checkBuffers(handle: RegionHandle, layout: RegionLayout, { ranges, room }: Superblock): void {
   const fits =
-    holds(handle.control, layout.controlSizeBytes) &&
-    handle.data.length === ranges.length &&
-    ranges.every(({ pages }, index) => holds(handle.data[index], pages * descriptorSizeBytes));
+    holds(handle.control, layout.controlSizeBytes, BigInt64Array.BYTES_PER_ELEMENT) &&
+    handle.data.length === ranges.length + room.ranges &&
+    handle.data.every((part, slot) => holds(part, (ranges[slot]?.pages ?? room.pages) * descriptorSizeBytes));
   if (!fits) {
     throw new VmemmapError('HANDLE_INVALID', 'the buffers do not fit the superblock; make the handle again', {
       received: { control: handle.control.buffer.byteLength, data: handle.data.length },
@@ -378,11 +402,14 @@ function isFileHold(file: Partial<FileHold> | null): boolean {
   );
 }
 
-/** Whether a part of a handle, which may be anything, has room for so many bytes of descriptors. */
-function holds(part: Partial<DataBuffer> | null | undefined, sizeBytes: number): boolean {
+/** Whether a part of a handle, which may be anything, has room for so many bytes, and begins at such a border. */
+function holds(
+  part: Partial<DataBuffer> | null | undefined,
+  sizeBytes: number,
+  alignmentBytes: number = Uint32Array.BYTES_PER_ELEMENT,
+): boolean {
   const { buffer, byteOffset = Number.NaN, tailBlockBytes = descriptorSizeBytes } = part ?? {};
-  const aligned =
-    Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0;
+  const aligned = Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % alignmentBytes === 0;
   // it only decides what need not be written twice, but nothing must be left out for it
   const isBlock =
     Number.isSafeInteger(tailBlockBytes) && tailBlockBytes > 0 && tailBlockBytes % descriptorSizeBytes === 0;

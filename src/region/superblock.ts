@@ -9,6 +9,9 @@ import type { PageUse } from '../physical/zones.ts';
 import { type Plan, type PlannedMemmap, type PolicyName, rangesMax, type Segment, segmentsMax } from '../plan.ts';
 import {
   dataAlignmentBytes,
+  type HotRoom,
+  isRoom,
+  noRoom,
   ownerSlots,
   partEntrySizeBytes,
   processSlots,
@@ -16,6 +19,7 @@ import {
   segmentEntrySizeBytes,
   superblockSizeBytes,
   type TableCounts,
+  type TableLayout,
   tableCounts,
   tableLayout,
 } from './layout.ts';
@@ -43,6 +47,9 @@ const at = {
   /** Two words, stored as one of eight bytes: how often the region was opened with nobody in it, and their checksum. */
   epoch: 64,
   partCount: 72,
+  hotRanges: 96,
+  hotChunks: 100,
+  hotPages: 104,
 } as const;
 const uuidSizeBytes = 16;
 /** Where the epoch stands, and its size: the one part of a superblock that changes. */
@@ -81,6 +88,8 @@ export interface Superblock extends Plan {
   readonly alignmentBytes: number;
   /** How often the region was opened with nobody in it, 1 or more. */
   readonly epoch: number;
+  /** Room for ranges that come later. */
+  readonly room: HotRoom;
 }
 
 /** What is wrong with bytes that should be a superblock: not one at all, one of another version, or a damaged one. */
@@ -117,6 +126,7 @@ export function encodeSuperblock(
   plan: Plan,
   policy: PolicyName,
   alignmentBytes: number = dataAlignmentBytes,
+  room: HotRoom = noRoom,
 ): { header: Uint8Array<ArrayBuffer>; superblock: Superblock } {
   const counts = tableCounts(plan.ranges);
   const tables = tableLayout(counts);
@@ -135,7 +145,26 @@ export function encodeSuperblock(
   view.setUint32(at.profileId, plan.profileId, true);
   view.setUint32(at.processSlots, processSlots, true);
   view.setFloat64(at.alignmentBytes, alignmentBytes, true);
-  plan.ranges.forEach((range, index) => {
+  view.setUint32(at.hotRanges, room.ranges, true);
+  view.setUint32(at.hotChunks, room.chunks, true);
+  view.setFloat64(at.hotPages, room.pages, true);
+  writeRanges(view, tables, plan.ranges);
+  view.setUint32(at.checksum, checksum(header), true);
+  const epoch = 1;
+  epochWords(uuid, epoch).forEach((word, index) => {
+    view.setUint32(at.epoch + index * 4, word, true);
+  });
+  const { ranges, profileId } = plan;
+  return { header, superblock: { ranges, profileId, policy, uuid, alignmentBytes, epoch, room } };
+}
+
+/** Writes ranges with their segments into tables that have room for them. */
+export function writeRanges(
+  view: DataView<ArrayBuffer>,
+  tables: Omit<TableLayout, 'endBytes'>,
+  ranges: readonly PlannedMemmap[],
+): void {
+  ranges.forEach((range, index) => {
     const entry = tables.ranges + index * rangeEntrySizeBytes;
     view.setFloat64(entry + rangeAt.startPfn, range.startPfn, true);
     view.setFloat64(entry + rangeAt.endPfn, range.endPfn, true);
@@ -146,7 +175,7 @@ export function encodeSuperblock(
     view.setUint32(entry + rangeAt.segmentCount, range.segments.length, true);
     view.setFloat64(entry + rangeAt.pgmap, range.pgmap, true);
   });
-  const segments = plan.ranges.flatMap((range) => range.segments);
+  const segments = ranges.flatMap((range) => range.segments);
   segments.forEach(({ startPfn, endPfn, use, content }, index) => {
     const entry = tables.segments + index * segmentEntrySizeBytes;
     view.setFloat64(entry + segmentAt.startPfn, startPfn, true);
@@ -159,15 +188,8 @@ export function encodeSuperblock(
   parts.forEach((part, index) => {
     const entry = tables.parts + index * partEntrySizeBytes;
     view.setFloat64(entry + partAt.at, part.at, true);
-    new Uint32Array(header.buffer, entry + partAt.pattern, patternWords).set(part.pattern);
+    new Uint32Array(view.buffer, entry + partAt.pattern, patternWords).set(part.pattern);
   });
-  view.setUint32(at.checksum, checksum(header), true);
-  const epoch = 1;
-  epochWords(uuid, epoch).forEach((word, index) => {
-    view.setUint32(at.epoch + index * 4, word, true);
-  });
-  const { ranges, profileId } = plan;
-  return { header, superblock: { ranges, profileId, policy, uuid, alignmentBytes, epoch } };
 }
 
 /** Whether these bytes begin a region of any version, whole or not. */
@@ -223,13 +245,20 @@ export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock 
   if (policy === undefined) throw damaged('its policy is unknown', view.getUint32(at.policy, true));
   const alignmentBytes = view.getFloat64(at.alignmentBytes, true);
   if (!alignments.includes(alignmentBytes)) throw damaged('its alignment is impossible', alignmentBytes);
-  const ranges = readRanges(view, damaged);
+  const room = {
+    ranges: view.getUint32(at.hotRanges, true),
+    pages: view.getFloat64(at.hotPages, true),
+    chunks: view.getUint32(at.hotChunks, true),
+  };
+  if (!isRoom(room)) throw damaged('its room for ranges is impossible', room);
+  const counts = countsIn(view);
+  const ranges = readRanges(view, counts, tableLayout(counts), damaged);
   for (let i = 1; i < ranges.length; i++) {
     if ((ranges[i] as PlannedMemmap).startPfn < (ranges[i - 1] as PlannedMemmap).endPfn) {
       throw damaged('its ranges overlap or are not sorted', i);
     }
   }
-  return { ranges, policy, uuid, alignmentBytes, epoch, profileId: view.getUint32(at.profileId, true) };
+  return { ranges, policy, uuid, alignmentBytes, epoch, room, profileId: view.getUint32(at.profileId, true) };
 }
 
 /** The refusal of what came with a handle. */
@@ -241,10 +270,16 @@ export function refuseHandle(_: HeaderProblem, what: string, received?: unknown)
   );
 }
 
-/** All ranges with their segments, each checked. */
-function readRanges(view: DataView<ArrayBuffer>, damaged: (what: string) => VmemmapError): PlannedMemmap[] {
-  const counts = countsIn(view);
-  const tables = tableLayout(counts);
+/**
+ * All ranges with their segments, each checked.
+ * @param tables where the tables begin.
+ */
+export function readRanges(
+  view: DataView<ArrayBuffer>,
+  counts: TableCounts,
+  tables: Omit<TableLayout, 'endBytes'>,
+  damaged: (what: string) => Error,
+): PlannedMemmap[] {
   let segment = 0;
   let part = 0;
   const segmentHere = (): Segment | undefined => {
@@ -269,6 +304,16 @@ function readRanges(view: DataView<ArrayBuffer>, damaged: (what: string) => Vmem
   });
   if (segment !== counts.segments || part !== counts.parts) throw damaged('its segments belong to no range');
   return ranges;
+}
+
+/** How many segments and parts belong to the one range that tables hold; the counts may be anything. */
+export function countsOfOne(view: DataView, tables: Omit<TableLayout, 'endBytes'>, segmentsMost: number): TableCounts {
+  const segments = view.getUint32(tables.ranges + rangeAt.segmentCount, true);
+  let parts = 0;
+  for (let segment = 0; segment < Math.min(segments, segmentsMost); segment++) {
+    parts += view.getUint32(tables.segments + segment * segmentEntrySizeBytes + segmentAt.partCount, true);
+  }
+  return { ranges: 1, segments, parts };
 }
 
 /** Counts that are exact, and not below `min`. */

@@ -3,6 +3,7 @@ import { fc, test as prop } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
 import {
   controlWords,
+  hotEntrySizeBytes,
   ordersSizeBytes,
   orderWord,
   type RegionLayout,
@@ -29,6 +30,10 @@ function contendedBytes(layout: RegionLayout, ranges: number): number[] {
   return [...controls, ...cursors].map((word) => word * 4);
 }
 
+function roundedUp(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}
+
 const anySizes = fc.array(
   fc
     .tuple(
@@ -47,18 +52,19 @@ describe('the layout of a region', () => {
       processes: 4480,
       control: 12_672,
       rangeWords: 13_184,
-      owners: 13_376,
-      chunkWords: 144_448,
-      pageblocks: [144_512],
-      controlSizeBytes: 144_576,
+      hotEntries: 13_504,
+      owners: 13_504,
+      chunkWords: 144_576,
+      pageblocks: [144_640],
+      controlSizeBytes: 144_704,
       data: [2 * MiB],
       totalSizeBytes: 4 * MiB,
     });
   });
 
   it.each([
-    [16, 144_576],
-    [17, 144_640],
+    [16, 144_704],
+    [17, 144_768],
   ])('rounds the chunk words up to whole lines (%i chunks end at byte %i)', (chunks, controlSizeBytes) => {
     expect(regionLayout([sized(1, chunks)]).controlSizeBytes).toBe(controlSizeBytes);
   });
@@ -135,10 +141,29 @@ describe('the layout of a region', () => {
   prop.prop([anySizes])('gives every contended word a line of its own, inside its part', (sizes) => {
     const layout = regionLayout(sizes);
     const bytes = contendedBytes(layout, sizes.length);
-    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(2 + 3 * sizes.length);
+    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(4 + 5 * sizes.length);
     expect(bytes.every((byte) => byte >= layout.control && byte < layout.owners)).toBe(true);
     const { session, processes, control, rangeWords, owners, chunkWords } = layout;
     for (const part of [session, processes, control, rangeWords, owners, chunkWords]) expect(part % 64).toBe(0);
+  });
+
+  it('has room behind the ranges of the plan, in the control buffer alone: what is in a file stays where it was', () => {
+    const sizes = [sized(1000, 2), sized(2000, 4)];
+    const plain = regionLayout(sizes);
+    const room = { ranges: 3, pages: 5 * 512, chunks: 6 };
+    const { data, ...layout } = regionLayout(sizes, 2 * MiB, room);
+    // five words for each slot, an entry, the bits of at most six pageblocks
+    expect(layout.rangeWords).toBe(plain.rangeWords);
+    expect(layout.hotEntries).toBe(layout.rangeWords + 5 * 5 * 64);
+    expect(hotEntrySizeBytes).toBe(64 + 16 * 64 + 16 * 192);
+    expect(layout.owners).toBe(layout.hotEntries + 3 * hotEntrySizeBytes);
+    expect(layout.pageblocks.length).toBe(5);
+    expect(layout.pageblocks[0]).toBe(roundedUp(layout.chunkWords + (2 + 4 + 3 * 6) * 4));
+    expect(layout.controlSizeBytes).toBe((layout.pageblocks[4] as number) + 64);
+    expect(data.length).toBe(2);
+    const bytes = contendedBytes(layout as RegionLayout, 5);
+    expect(new Set(bytes.map((byte) => Math.floor(byte / 64))).size).toBe(4 + 5 * 5);
+    expect(bytes.every((byte) => byte >= layout.control && byte < layout.hotEntries)).toBe(true);
   });
 
   it("gives each word of a process's own a line in a buffer of their own", () => {

@@ -6,6 +6,7 @@ import { type Content, plainContent } from '../../dist/src/descriptor/pattern.js
 import { VmemmapError } from '../../dist/src/errors.js';
 import { chunkGeometry, type PfnExtent } from '../../dist/src/physical/geometry.js';
 import { makePlan, type Plan, type PlannedMemmap, type Segment } from '../../dist/src/plan.js';
+import { noRoom } from '../../dist/src/region/layout.js';
 import {
   decodeSuperblock,
   encodeSuperblock,
@@ -155,7 +156,7 @@ describe('a superblock', () => {
     'is read as it was written',
     (plan, policy) => {
       const { uuid, ...rest } = read(written(plan, policy));
-      expect(rest).toEqual({ ...plan, policy, alignmentBytes: 2 ** 21, epoch: 1 });
+      expect(rest).toEqual({ ...plan, policy, alignmentBytes: 2 ** 21, epoch: 1, room: noRoom });
       expect(uuid).toMatch(/^[0-9a-f]{32}$/);
     },
   );
@@ -169,6 +170,28 @@ describe('a superblock', () => {
       expect(superblock.alignmentBytes).toBe(alignmentBytes);
     },
   );
+
+  it('tells the room for ranges that come later', () => {
+    const room = { ranges: 4096, pages: 2 ** 28, chunks: 524_289 };
+    const { header, superblock } = encodeSuperblock(twoRanges, 'hotplug', 2 ** 21, room);
+    expect(superblock.room).toEqual(room);
+    expect(read(header).room).toEqual(room);
+  });
+
+  it.each([
+    ['more slots than there can be', { ranges: 4097, pages: 1, chunks: 1 }],
+    ['slots of no page', { ranges: 1, pages: 0, chunks: 1 }],
+    ['slots longer than a range can be', { ranges: 1, pages: 2 ** 28 + 1, chunks: 1 }],
+    ['a part of a page', { ranges: 1, pages: 1.5, chunks: 1 }],
+    ['slots of no chunk', { ranges: 1, pages: 1, chunks: 0 }],
+    ['more chunks than a range can have', { ranges: 1, pages: 1, chunks: 524_290 }],
+    ['pages, but no slot', { ranges: 0, pages: 1, chunks: 0 }],
+    ['chunks, but no slot', { ranges: 0, pages: 0, chunks: 1 }],
+  ])('with room that cannot be is refused: %s', (_, room) => {
+    const { header } = encodeSuperblock(twoRanges, 'hotplug', 2 ** 21, room);
+    expect(problemOf(header)).toBe('damaged');
+    expect(refused(header).message).toContain('its room for ranges is impossible');
+  });
 
   it('has another uuid each time that one is written, and the same each time that it is read', () => {
     const [first, second] = [written(twoRanges), written(twoRanges)];

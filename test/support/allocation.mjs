@@ -29,7 +29,7 @@ function engine(kind) {
   /** Makes everything free again, as nobody but a test may. */
   const forget = () => {
     words.fill(0);
-    claimant.seen.fill(0);
+    for (const range of region.ranges) range.seen.fill(0);
     region.control[region.ranges[0].drainCursor] = 0;
   };
   return { claimant, faults: new Faults(claimant), forget };

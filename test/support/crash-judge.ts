@@ -129,7 +129,7 @@ export class Targets {
       const range = region.rangeOfChunk(chunk);
       const [start, end] = [range.chunkStart(chunk - range.firstChunk), range.chunkEnd(chunk - range.firstChunk)];
       return {
-        part: range.index + 1,
+        part: range.slot + 1,
         start: range.offsetOf(start) / 4,
         end: range.offsetOf(end - 1) / 4 + descriptorWords,
       };

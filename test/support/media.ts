@@ -384,8 +384,8 @@ export class Stage {
     if (!range) throw new RangeError(`no pfn: ${pfn}`);
     const at = range.offsetOf(pfn) / 4 + lane * 2;
     range.words.set([low, high], at);
-    this.#by('user', () => this.#stored(range.index + 1, at, at + 2));
-    this.#dirtied(range.index + 1, at, at + 2);
+    this.#by('user', () => this.#stored(range.slot + 1, at, at + 2));
+    this.#dirtied(range.slot + 1, at, at + 2);
   }
 
   /** A user brings descriptors to the media. @throws VmemmapError NOT_DURABLE */
@@ -394,7 +394,7 @@ export class Stage {
     const range = this.region.rangeOf(startPfn);
     if (!range) throw new RangeError(`no pfn: ${startPfn}`);
     const at = (pfn: number): number => range.offsetOf(pfn) / 4;
-    this.events.push({ kind: 'persisted', part: range.index + 1, start: at(startPfn), end: at(endPfn) });
+    this.events.push({ kind: 'persisted', part: range.slot + 1, start: at(startPfn), end: at(endPfn) });
   }
 
   /** Somebody was told, from outside the chunk words, that these chunks have reached the media. */
@@ -424,7 +424,7 @@ export class Stage {
   loseWriteBack(pfn: number): void {
     const range = this.region.rangeOf(pfn);
     if (!range) throw new RangeError(`no pfn: ${pfn}`);
-    const offset = (this.parts[range.index + 1] as Part).offset + range.offsetOf(pfn);
+    const offset = (this.parts[range.slot + 1] as Part).offset + range.offsetOf(pfn);
     if (this.#dirty.delete(Math.floor(offset / pageBytes))) this.#refuse();
   }
 
