@@ -11,6 +11,7 @@ import { seededRandom } from './observe/random.ts';
 import { nothingVerified, type VerifyResult } from './observe/verify.ts';
 import { checkOptions, type OpenOptions } from './options.ts';
 import { roundDown } from './physical/geometry.ts';
+import { platformOf } from './physical/platforms.ts';
 
 /** What to do beside initializing. */
 export interface MeasureOptions {
@@ -69,6 +70,7 @@ export async function measureInit(options: MachineOptions, measure: MeasureOptio
       notes: topology.notes,
       policy: memmap.policy,
       profile,
+      platform: platformOf(topology.platform).name,
       threads: stats.workers.threads,
       storePath: stats.storePath,
       backing: memmap.backing,

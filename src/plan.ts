@@ -11,7 +11,7 @@ import {
   roundUp,
 } from './physical/geometry.ts';
 import { kernelRules } from './physical/kernel-rules.ts';
-import { platformOf } from './physical/platforms.ts';
+import { type PlatformName, platformOf } from './physical/platforms.ts';
 import type { MemoryKind, Topology } from './physical/topology.ts';
 import { type PageUse, type PlannedRange, type PlannedSegment, planRanges } from './physical/zones.ts';
 
@@ -50,6 +50,8 @@ export interface Plan {
   readonly ranges: readonly PlannedMemmap[];
   /** Id of the kernel profile, or 0 for a table of the user's records. */
   readonly profileId: number;
+  /** What kind of machine it is of: it tells how large pages are. */
+  readonly platform: PlatformName;
 }
 
 /** More ranges than any machine has; bounds, too, what a damaged count in a superblock can make a reader do. */
@@ -93,7 +95,7 @@ export function makePlan(topology: Topology, options: PlanOptions): Plan {
       `topology has ${ranges.length} ranges with ${segments} segments; at most ${rangesMax} and ${segmentsMax} are possible`,
     );
   }
-  return { ranges, profileId: table ? 0 : profile.id };
+  return { ranges, profileId: table ? 0 : profile.id, platform: platform.name };
 }
 
 /**
@@ -125,6 +127,7 @@ function pagesPerChunk(
 /** In what two plans differ first, as a person would say it; undefined when they do not. */
 export function firstPlanDifference(found: Plan, wanted: Plan): string | undefined {
   if (found.profileId !== wanted.profileId) return `profile ${found.profileId}, not ${wanted.profileId}`;
+  if (found.platform !== wanted.platform) return `platform ${found.platform}, not ${wanted.platform}`;
   if (found.ranges.length !== wanted.ranges.length) {
     return `${found.ranges.length} ranges, not ${wanted.ranges.length}`;
   }

@@ -45,6 +45,7 @@ describe('a measured run', () => {
       source: 'simulated',
       policy: 'boot',
       profile: 'linux-6.1',
+      platform: 'x86-64',
       threads: 2,
       backing: { requested: 'shared', effective: 'shared', durability: 'none' },
       resumed: { chunksKept: 0, chunksRedone: 0 },

@@ -1,4 +1,5 @@
 /** How a run of the main job went: the object that `--json` prints. Its keys are a contract that scripts rely on. */
+import type { PlatformName } from '../physical/platforms.ts';
 import type { MemoryKind, TopologySource } from '../physical/topology.ts';
 import type { PageUse, ZoneName } from '../physical/zones.ts';
 import type { BackingReport } from '../region/backing.ts';
@@ -44,6 +45,8 @@ export interface InitReport {
   readonly notes: readonly string[];
   readonly policy: string;
   readonly profile: string;
+  /** What kind of machine: it tells how large pages are. */
+  readonly platform: PlatformName;
   /** Worker threads in all. */
   readonly threads: number;
   readonly storePath: string;

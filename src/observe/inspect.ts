@@ -4,6 +4,7 @@ import { PageView } from '../descriptor/page-view.ts';
 import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkOf, descriptorSizeBytes } from '../physical/geometry.ts';
+import type { PlatformName } from '../physical/platforms.ts';
 import { type PageUse, type ZoneName, zoneNames } from '../physical/zones.ts';
 import type { PolicyName } from '../plan.ts';
 import { errnoName } from '../region/backing.ts';
@@ -24,6 +25,8 @@ export interface Inspection {
   readonly epoch: number;
   /** Name of the kernel profile; null for a table of the user's own records. */
   readonly profile: string | null;
+  /** What kind of machine: it tells how large pages are. */
+  readonly platform: PlatformName;
   readonly policy: PolicyName;
   readonly pages: number;
   readonly sizeBytes: number;
@@ -84,6 +87,7 @@ export function inspectFile(path: string): Promise<Inspection> {
     uuid: region.uuid,
     epoch: region.epoch,
     profile: profileOf(region)?.name ?? null,
+    platform: region.platform,
     policy: region.policy,
     pages: region.pages,
     sizeBytes: region.layout.totalSizeBytes,

@@ -1,5 +1,6 @@
 /** The report of a run as a person reads it. Plain text, no colours: it may go to a file. */
-import { descriptorSizeBytes, pageSizeBytes } from '../physical/geometry.ts';
+import { descriptorSizeBytes } from '../physical/geometry.ts';
+import { platforms } from '../physical/platforms.ts';
 import type { TopologySource } from '../physical/topology.ts';
 import type { InitReport, RangeReport } from './init-report.ts';
 import type { DescriptorNote, Inspection } from './inspect.ts';
@@ -71,7 +72,8 @@ function otherUses({ uses }: RangeReport): string {
 }
 
 /** The ranges by node and zone. */
-function rangeLines(ranges: readonly RangeReport[]): string[] {
+function rangeLines({ ranges, platform }: Pick<InitReport, 'ranges' | 'platform'>): string[] {
+  const { pageSizeBytes } = platforms[platform];
   const hasOthers = ranges.some((range) => otherUses(range) !== '');
   const head = [
     'node',
@@ -169,7 +171,7 @@ export function formatInspection(found: Inspection): string {
     `${found.path}: ${found.profile ?? 'a table of records'} · policy ${found.policy} · ${formatBytes(found.sizeBytes)}`,
     `  uuid ${found.uuid} · session ${grouped(found.epoch)}`,
     '',
-    ...rangeLines(found.ranges).map((line) => `  ${line}`),
+    ...rangeLines(found).map((line) => `  ${line}`),
     '',
     `${grouped(found.pages)} page descriptors; chunks: ${states.join(' · ')}`,
     ...failed.map(
@@ -216,7 +218,7 @@ export function formatReport(report: InitReport): string {
     `vmemmap of ${sources[report.source]} · ${report.profile} · policy ${report.policy}`,
     ...report.notes.map((note) => `  note: ${note}`),
     '',
-    ...rangeLines(report.ranges).map((line) => `  ${line}`),
+    ...rangeLines(report).map((line) => `  ${line}`),
     '',
     `${grouped(report.pages)} page descriptors, ${formatBytes(bytes)}`,
     `  any pfn usable after    ${formatMs(report.openMs)}  (open returned)`,

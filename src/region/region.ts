@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { invariant, VmemmapError } from '../errors.ts';
 import { addon } from '../native.ts';
 import { chunkEndIndex, chunkStartIndex, descriptorSizeBytes, findRange, pageSizeBytes } from '../physical/geometry.ts';
+import type { PlatformName } from '../physical/platforms.ts';
 import { type Plan, type PolicyName, sharablePages } from '../plan.ts';
 import { allocateData, type BackingChoice, type BackingReport, type DataBuffer, type DataNeed } from './backing.ts';
 import { type Persistence, persistenceOf } from './durability.ts';
@@ -66,6 +67,7 @@ export class Region {
   readonly layout: RegionLayout;
   readonly policy: PolicyName;
   readonly profileId: number;
+  readonly platform: PlatformName;
   readonly uuid: string;
   readonly epoch: number;
   /** Which ranges there are. */
@@ -104,6 +106,7 @@ export class Region {
     this.handle = handle;
     this.policy = superblock.policy;
     this.profileId = superblock.profileId;
+    this.platform = superblock.platform;
     this.uuid = superblock.uuid;
     this.epoch = superblock.epoch;
     this.persistence = persistence;
@@ -174,10 +177,10 @@ export class Region {
    * A region over the descriptors of another, which was closed: it has the ranges that are in that, and its chunks are all free,
    * whatever stands in them.
    */
-  static over({ handle, slots, policy, profileId }: Region): Region {
+  static over({ handle, slots, policy, profileId, platform }: Region): Region {
     const { data, backing, hotplug } = handle;
     const buffers = { data, backing, memory: 'touched', ...(hotplug && { hotplug }) } as const;
-    const region = Region.#over({ ranges: slots.plan, profileId }, policy, slots.room, buffers);
+    const region = Region.#over({ ranges: slots.plan, profileId, platform }, policy, slots.room, buffers);
     region.slots.inherit(slots);
     return region;
   }

@@ -4,6 +4,7 @@ import { patternWords } from '../descriptor/layout.ts';
 import { type ContentPart, partsMax } from '../descriptor/pattern.ts';
 import { VmemmapError } from '../errors.ts';
 import { chunkGeometry, pageblockPages, pfnLimit, rangePagesMax } from '../physical/geometry.ts';
+import { platforms } from '../physical/platforms.ts';
 import type { MemoryKind } from '../physical/topology.ts';
 import type { PageUse } from '../physical/zones.ts';
 import { type Plan, type PlannedMemmap, type PolicyName, rangesMax, type Segment, segmentsMax } from '../plan.ts';
@@ -47,6 +48,7 @@ const at = {
   /** Two words, stored as one of eight bytes: how often the region was opened with nobody in it, and their checksum. */
   epoch: 64,
   partCount: 72,
+  platformId: 76,
   hotRanges: 96,
   hotChunks: 100,
   hotPages: 104,
@@ -143,6 +145,7 @@ export function encodeSuperblock(
   view.setUint32(at.ownerSlots, ownerSlots, true);
   view.setUint32(at.policy, policies.indexOf(policy), true);
   view.setUint32(at.profileId, plan.profileId, true);
+  view.setUint32(at.platformId, platforms[plan.platform].id, true);
   view.setUint32(at.processSlots, processSlots, true);
   view.setFloat64(at.alignmentBytes, alignmentBytes, true);
   view.setUint32(at.hotRanges, room.ranges, true);
@@ -154,8 +157,8 @@ export function encodeSuperblock(
   epochWords(uuid, epoch).forEach((word, index) => {
     view.setUint32(at.epoch + index * 4, word, true);
   });
-  const { ranges, profileId } = plan;
-  return { header, superblock: { ranges, profileId, policy, uuid, alignmentBytes, epoch, room } };
+  const { ranges, profileId, platform } = plan;
+  return { header, superblock: { ranges, profileId, platform, policy, uuid, alignmentBytes, epoch, room } };
 }
 
 /** Writes ranges with their segments into tables that have room for them. */
@@ -243,6 +246,9 @@ export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock 
   if (view.getUint32(at.processSlots, true) !== processSlots) throw damaged('its process table has another size');
   const policy = policies[view.getUint32(at.policy, true)];
   if (policy === undefined) throw damaged('its policy is unknown', view.getUint32(at.policy, true));
+  const platformId = view.getUint32(at.platformId, true);
+  const platform = Object.values(platforms).find(({ id }) => id === platformId)?.name;
+  if (platform === undefined) throw damaged('its platform is unknown', platformId);
   const alignmentBytes = view.getFloat64(at.alignmentBytes, true);
   if (!alignments.includes(alignmentBytes)) throw damaged('its alignment is impossible', alignmentBytes);
   const room = {
@@ -258,7 +264,8 @@ export function decodeSuperblock(bytes: Uint8Array, refuse: Refuse): Superblock 
       throw damaged('its ranges overlap or are not sorted', i);
     }
   }
-  return { ranges, policy, uuid, alignmentBytes, epoch, room, profileId: view.getUint32(at.profileId, true) };
+  const profileId = view.getUint32(at.profileId, true);
+  return { ranges, profileId, platform, policy, uuid, alignmentBytes, epoch, room };
 }
 
 /** The refusal of what came with a handle. */

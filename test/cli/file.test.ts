@@ -156,6 +156,7 @@ describe.skipIf(skipReason !== undefined)(named('inspect and verify'), () => {
       path,
       epoch: 1,
       profile: 'linux-6.1',
+      platform: 'x86-64',
       policy: 'hotplug',
       pages: 4096,
       sizeBytes: 2 ** 22,

@@ -46,6 +46,7 @@ const report: InitReport = {
   notes: ['2 simulated nodes share 1 CPUs of this machine.'],
   policy: 'hotplug',
   profile: 'linux-6.1',
+  platform: 'x86-64',
   threads: 4,
   storePath: 'native-u64',
   backing: { requested: 'huge', effective: 'huge', pageSize: 2 ** 21, firstTouch: 'store', durability: 'none' },
@@ -190,6 +191,7 @@ describe('what a file holds', () => {
     uuid: '00112233445566778899aabbccddeeff',
     epoch: 1234,
     profile: 'linux-6.1',
+    platform: 'x86-64',
     policy: 'hotplug',
     pages: 4095,
     sizeBytes: 2 ** 22,
@@ -235,6 +237,11 @@ describe('what a file holds', () => {
       '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512',
       '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512  1,200 reserved, 96 unavailable',
     ]);
+  });
+
+  it('of another platform counts its memory in its own pages', () => {
+    const told = formatInspection({ ...inspection, platform: 'power-64k' }).split('\n')[4];
+    expect(told).toBe('     0  DMA   ram         0x1     0xfff  4,095  256 MiB      256 KiB       8          512');
   });
 
   it('of a table that nobody has open is told as that', () => {

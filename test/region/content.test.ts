@@ -35,7 +35,7 @@ function regionOf(startPfn: number, segments: readonly (readonly [pages: number,
   }
   const geometry = chunkGeometry({ startPfn, endPfn: next }, 512);
   const range = { ...geometry, nid: 0, zone: 4, kind: 'device' as const, pgmap: 1, segments: tiled };
-  return Region.create({ ranges: [range], profileId: 1 }, 'hotplug', chooseBacking('shared'));
+  return Region.create({ ranges: [range], profileId: 1, platform: 'x86-64' }, 'hotplug', chooseBacking('shared'));
 }
 
 /** The eight lanes of each descriptor as the definition of `Content` says, with big integers. */

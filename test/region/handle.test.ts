@@ -33,10 +33,11 @@ describe('a handle', () => {
 
   it('that was cloned tells the same region', () => {
     const attached = Region.attach(structuredClone(handle));
-    const { policy, profileId, uuid, layout, chunks, pages } = attached;
-    expect({ policy, profileId, uuid, layout, chunks, pages }).toEqual({
+    const { policy, profileId, platform, uuid, layout, chunks, pages } = attached;
+    expect({ policy, profileId, platform, uuid, layout, chunks, pages }).toEqual({
       policy: 'boot',
       profileId: 1,
+      platform: 'x86-64',
       uuid: region.uuid,
       layout: region.layout,
       chunks: 9,

@@ -30,7 +30,7 @@ function planOf(compoundPages: number): Plan {
     const segment = { use, startPfn: startPfn + first, endPfn: startPfn + end };
     return { ...segment, content: contentOf(profile, range, segment) };
   });
-  return { ranges: [{ ...chunkGeometry(extent, 512), ...range, segments }], profileId: profile.id };
+  return { ranges: [{ ...chunkGeometry(extent, 512), ...range, segments }], profileId: profile.id, platform: 'x86-64' };
 }
 
 const regionOf = (plan: Plan): Region => Region.create(plan, 'hotplug', chooseBacking('shared'));

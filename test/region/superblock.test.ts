@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { type Content, plainContent } from '../../dist/src/descriptor/pattern.js';
 import { VmemmapError } from '../../dist/src/errors.js';
 import { chunkGeometry, type PfnExtent } from '../../dist/src/physical/geometry.js';
+import { type PlatformName, platforms } from '../../dist/src/physical/platforms.js';
 import { makePlan, type Plan, type PlannedMemmap, type Segment } from '../../dist/src/plan.js';
 import { noRoom } from '../../dist/src/region/layout.js';
 import {
@@ -39,6 +40,7 @@ const at = {
   rangeCount: 32,
   segmentCount: 52,
   partCount: 72,
+  platformId: 76,
   ownerSlots: 36,
   policy: 40,
   processSlots: 48,
@@ -138,8 +140,12 @@ function tile(
 }
 /** Plans of up to eight ranges, sorted, with holes or without. */
 const anyPlan = fc
-  .record({ specs: fc.array(fc.tuple(anyRange, anySegments), { maxLength: 8 }), profileId: u32 })
-  .map(({ specs, profileId }) => {
+  .record({
+    specs: fc.array(fc.tuple(anyRange, anySegments), { maxLength: 8 }),
+    profileId: u32,
+    platform: fc.constantFrom(...(Object.keys(platforms) as PlatformName[])),
+  })
+  .map(({ specs, profileId, platform }) => {
     const ranges: PlannedMemmap[] = [];
     let next = 0;
     for (const [{ gap, pages, chunkPages, ...rest }, segments] of specs) {
@@ -148,7 +154,7 @@ const anyPlan = fc
       const extent = { startPfn, endPfn: next };
       ranges.push({ ...chunkGeometry(extent, chunkPages), ...rest, segments: tile(extent, segments) });
     }
-    return { ranges, profileId };
+    return { ranges, profileId, platform };
   });
 
 describe('a superblock', () => {
@@ -209,7 +215,9 @@ describe('a superblock', () => {
 
   it('tells by its first page how long the header is', () => {
     expect(headerSizeOf(written(twoRanges).subarray(0, 4096), refuseHandle)).toBe(headerBytes(twoRanges));
-    expect(headerSizeOf(written({ ranges: [], profileId: 1 }).subarray(0, 4096), refuseHandle)).toBe(4096);
+    expect(
+      headerSizeOf(written({ ranges: [], profileId: 1, platform: 'x86-64' }).subarray(0, 4096), refuseHandle),
+    ).toBe(4096);
   });
 
   it('is refused when any byte of it or of the tables is changed', () => {
@@ -310,6 +318,7 @@ describe('a superblock of somebody else', () => {
     ['its owner table has another size', 'damaged', (view: DataView) => view.setUint32(at.ownerSlots, 1023, true)],
     ['its process table has another size', 'damaged', (view: DataView) => view.setUint32(at.processSlots, 127, true)],
     ['its policy is unknown', 'damaged', (view: DataView) => view.setUint32(at.policy, 2, true)],
+    ['its platform is unknown', 'damaged', (view: DataView) => view.setUint32(at.platformId, 5, true)],
     ['its alignment is impossible', 'damaged', (view: DataView) => view.setFloat64(at.alignment, 2 ** 20, true)],
     ['its alignment is impossible', 'damaged', (view: DataView) => view.setFloat64(at.alignment, Number.NaN, true)],
   ])('is refused although its checksum is right: %s', (what, problem, change) => {

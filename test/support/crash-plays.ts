@@ -42,9 +42,9 @@ export interface Setup extends Omit<SearchOptions, 'random' | 'seen' | 'read'> {
  */
 export function planOf(oldChunks: number, chunks: number, chunkPages: number): Plan {
   const memory = machine(ram(0, oldChunks), ram(newPfn, chunks * chunkPages));
-  const { ranges, profileId } = makePlan(memory, { profile: 'linux-6.1', chunkPages: 512 });
+  const { ranges, ...rest } = makePlan(memory, { profile: 'linux-6.1', chunkPages: 512 });
   const cut = (index: number) => (index === 0 ? { chunkPages: 1, chunks: oldChunks } : { chunkPages, chunks });
-  return { profileId, ranges: ranges.map((range, index) => ({ ...range, ...cut(index) })) };
+  return { ...rest, ranges: ranges.map((range, index) => ({ ...range, ...cut(index) })) };
 }
 
 /** First pfn of the range that is to be initialized. */
