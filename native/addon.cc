@@ -178,6 +178,13 @@ napi_value FlushInstruction(napi_env env, napi_callback_info) {
 
 napi_value Discard(napi_env env, napi_callback_info info) { return OnPages(env, info, "discard", discard); }
 
+napi_value Reuse(napi_env env, napi_callback_info info) {
+  return OnPages(env, info, "reuse", [](std::byte* start, std::uint64_t size_bytes) {
+    reuse(start, size_bytes);
+    return 0;
+  });
+}
+
 // (view, pageSizeBytes)
 napi_value MapPages(napi_env env, napi_callback_info info, const char* name,
                     int (*call)(std::byte*, std::uint64_t, std::uint64_t)) {
@@ -370,6 +377,7 @@ napi_value Initialize(napi_env env, napi_value exports) {
       method("populate", Populate),
       method("populateRead", PopulateRead),
       method("discard", Discard),
+      method("reuse", Reuse),
       method("mapHugePages", MapHugePages),
       method("unmapHugePages", UnmapHugePages),
       method("mapSharedTails", MapSharedTails),

@@ -1,6 +1,9 @@
 // The system calls behind memory.h, on Linux.
 #include "memory.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -68,7 +71,25 @@ int populate_read(std::byte* start, std::uint64_t size_bytes) noexcept {
 }
 
 // The memory of a SharedArrayBuffer is private and anonymous, though threads share it: it is gone at once.
-int discard(std::byte* start, std::uint64_t size_bytes) noexcept { return advise(start, size_bytes, MADV_DONTNEED); }
+int discard(std::byte* start, std::uint64_t size_bytes) noexcept {
+  const int error = advise(start, size_bytes, MADV_DONTNEED);
+#ifdef __SANITIZE_ADDRESS__
+  on_whole_pages(start, size_bytes, [](std::byte* first, std::uint64_t length) {
+    __asan_poison_memory_region(first, length);
+    return 0;
+  });
+#endif
+  return error;
+}
+
+void reuse([[maybe_unused]] std::byte* start, [[maybe_unused]] std::uint64_t size_bytes) noexcept {
+#ifdef __SANITIZE_ADDRESS__
+  on_whole_pages(start, size_bytes, [](std::byte* first, std::uint64_t length) {
+    __asan_unpoison_memory_region(first, length);
+    return 0;
+  });
+#endif
+}
 
 int map_huge_pages(std::byte* start, std::uint64_t size_bytes, std::uint64_t page_size_bytes) noexcept {
   const int size_flag = std::countr_zero(page_size_bytes) << kMapHugeShift;

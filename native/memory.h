@@ -38,6 +38,10 @@ int populate_read(std::byte* start, std::uint64_t size_bytes) noexcept;
 // cost nothing until they are written. Returns 0 or the errno of madvise.
 int discard(std::byte* start, std::uint64_t size_bytes) noexcept;
 
+// The whole pages inside are in use again after discard, which only a build with the address sanitizer cares for: there
+// a native access to what was discarded ends the process, until this is called.
+void reuse(std::byte* start, std::uint64_t size_bytes) noexcept;
+
 // Maps reserved huge pages of `page_size_bytes`, a power of two, over `[start, start + size_bytes)`, both multiples of
 // it. What was there is gone. Pages are promised (MAP_HUGETLB without MAP_NORESERVE), so that touching them cannot fail
 // for want of pages. Returns 0 or the errno of mmap: ENOMEM when too few are free; then nothing has changed.

@@ -67,6 +67,8 @@ export interface Addon extends Omit<InitKernel, 'storePath' | 'fill'> {
   populateRead(view: Uint32Array, byteOffset?: number, byteLength?: number): number;
   /** Gives the memory of the view's whole pages back to the kernel; it reads as zeros from then on. */
   discard(view: Uint32Array): number;
+  /** Says that memory is in use again that was discarded: only a build with the address sanitizer does something. Always 0. */
+  reuse(view: Uint32Array): number;
   /**
    * Maps a file over the view, in one of {@link mapMode}. The view must be whole pages (else EINVAL, as for a `fileOffset` that
    * is not a multiple of them) of a buffer of at least 64 MiB that nobody else has seen yet; {@link unmapHugePages} with the

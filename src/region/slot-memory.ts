@@ -37,6 +37,8 @@ export function takeMemory(
     const errno = addon?.mapHugePages(wordsOf(part, mappedBytes), backing.pageSize) ?? 0;
     if (errno !== 0) throw noHugePages(mappedBytes, backing.pageSize, errno);
   }
+  // what the range before had was discarded
+  addon?.reuse(wordsOf(part, sizeBytes));
   // only a preference; what it was for the range before is overwritten
   if (hostNid !== undefined) addon?.preferNode(wordsOf(part, sizeBytes), hostNid);
 }

@@ -333,6 +333,7 @@ describe.skipIf(skipReason !== undefined)(named('a file that holds another memma
     ['of a larger machine', {}, { topology: machine(ram(0, 8 * 512 + 1)) }],
     ['of a smaller machine', {}, { topology: machine(ram(0, 8 * 512 - 1)) }],
     ['of memory at other pfns', {}, { topology: machine(ram(512, 8 * 512)) }],
+    ['of another platform', {}, { topology: { ...machine(ram(0, 8 * 512)), platform: 'arm64-4k' } }],
     ['of another node', {}, { topology: machine(ram(0, 8 * 512, 1)) }],
     ['of two ranges', {}, { topology: machine(ram(0, 8 * 512), ram(16 * 512, 512)) }],
     ['of other memory', {}, { topology: { ...machine({ ...ram(0, 8 * 512), kind: 'device', pgmap: 1 }) } }],
