@@ -62,7 +62,7 @@ export class Hotplug {
       throw new RangeError(`extent.endPfn must be at most 2^32 in a table with indexWord, not ${extent.endPfn}`);
     }
     const memory = [extent.kind === 'device' ? { ...extent, pgmap: extent.pgmap ?? this.#nextPgmap } : extent];
-    const { ranges } = makePlan({ ...machine, nodes: [], memory, notes: [] }, options);
+    const { ranges } = makePlan({ ...machine, nodes: [], memory, notes: [] }, { ...options, isAdded: true });
     const pages = ranges.reduce((sum, range) => sum + range.pages, 0);
     // as at open: somebody writes all of it soon
     if (hasThreads && backing.effective !== 'hugetlb') refuseTooLarge(pages * descriptorSizeBytes);
