@@ -4,10 +4,9 @@ import type { Claimant } from './claims/claimant.ts';
 import { isClosed } from './claims/orders.ts';
 import { removeRange } from './claims/remove-range.ts';
 import type { Settings } from './options.ts';
-import { chunksMax, defaultChunkPages, descriptorSizeBytes, type PfnExtent, pfnLimit } from './physical/geometry.ts';
+import { chunksMax, defaultChunkPages, descriptorSizeBytes } from './physical/geometry.ts';
 import type { MemoryExtent } from './physical/topology.ts';
-import { nodesMax } from './physical/zones.ts';
-import { makePlan } from './plan.ts';
+import { makePlan, type PlannedMemmap, type TableRecords } from './plan.ts';
 import type { Readiness } from './readiness.ts';
 import type { HotplugTerms } from './region/hotplug-terms.ts';
 import type { HotRoom } from './region/layout.ts';
@@ -49,30 +48,33 @@ export class Hotplug {
 
   /** See {@link Memmap.addRange}. */
   add(extent: MemoryExtent): readonly RegionRange[] {
-    const { region } = this.#claimant;
-    const { backing, hotplug: terms } = region.handle;
+    const { hotplug: terms } = this.#claimant.region.handle;
     if (!terms) {
       throw new TypeError(
         'addRange needs room: open the memmap with the option hotplug: { ranges, pages }, not in a file',
       );
     }
-    const { machine, options, hosts, hasThreads } = terms;
-    checkExtent(extent, options.table !== undefined);
-    if (options.table?.indexWord !== undefined && extent.endPfn > indexedSlotsMax) {
-      throw new RangeError(`extent.endPfn must be at most 2^32 in a table with indexWord, not ${extent.endPfn}`);
-    }
-    const memory = [extent.kind === 'device' ? { ...extent, pgmap: extent.pgmap ?? this.#nextPgmap } : extent];
-    const { ranges } = makePlan({ ...machine, nodes: [], memory, notes: [] }, { ...options, isAdded: true });
-    const pages = ranges.reduce((sum, range) => sum + range.pages, 0);
-    // as at open: somebody writes all of it soon
-    if (hasThreads && backing.effective !== 'hugetlb') refuseTooLarge(pages * descriptorSizeBytes);
-    const added = addRanges(this.#claimant, ranges, hosts);
+    if (typeof extent !== 'object' || extent === null) throw new TypeError('extent must be a MemoryExtent');
+    const { table } = terms.options;
+    if (table) checkTableExtent(extent, table);
+    const added = addRanges(this.#claimant, () => this.#plan(extent, terms), terms.hosts);
     this.#readiness.again();
     return added;
   }
 
+  /** While nobody else adds a range: its pgmap is taken by no other. */
+  #plan(extent: MemoryExtent, terms: HotplugTerms): readonly PlannedMemmap[] {
+    const pgmap = extent.kind === 'device' ? (extent.pgmap ?? this.#freePgmap) : undefined;
+    const ranges = planExtent(pgmap === undefined ? extent : { ...extent, pgmap }, terms);
+    const pages = ranges.reduce((sum, range) => sum + range.pages, 0);
+    // as at open: somebody writes all of it soon
+    const isLimited = terms.hasThreads && this.#claimant.region.handle.backing.effective !== 'hugetlb';
+    if (isLimited) refuseTooLarge(pages * descriptorSizeBytes);
+    return ranges;
+  }
+
   /** A number that no dev_pagemap has. */
-  get #nextPgmap(): number {
+  get #freePgmap(): number {
     return 1 + this.#claimant.region.slots.taken().reduce((most, { range }) => Math.max(most, range.pgmap), 0);
   }
 
@@ -115,12 +117,12 @@ export function roomOf(
   threads: readonly { readonly threads: number }[],
 ): { readonly room: HotRoom; readonly terms: HotplugTerms } | undefined {
   if (!hotplug) return undefined;
-  const { source, zoned, platform, kernel } = topology;
+  const { zoned, platform } = topology;
   const pagesOfChunk = chunkPages === '1/1024' ? undefined : (chunkPages ?? defaultChunkPages);
   return {
     room: { ...hotplug, chunks: chunksMax(hotplug.pages, pagesOfChunk) },
     terms: {
-      machine: { source, zoned, ...(platform && { platform }), ...(kernel !== undefined && { kernel }) },
+      machine: { zoned, ...(platform && { platform }) },
       // a template of the user's own, who may go on to use it for something else
       options: { profile, chunkPages, table: table && { ...table, template: table.template.slice() } },
       hosts,
@@ -138,22 +140,22 @@ async function watch(hotplug: WeakRef<Hotplug>): Promise<void> {
   }
 }
 
-/** Misuse is told before anything is locked or planned. @throws TypeError @throws RangeError */
-function checkExtent(extent: MemoryExtent, isTable: boolean): void {
-  if (typeof extent !== 'object' || extent === null)
-    throw new TypeError('extent must be an object: startPfn, endPfn, nid, kind');
-  const { startPfn, endPfn, nid, kind, pgmap }: Partial<MemoryExtent> & PfnExtent = extent;
-  const complain = (what: string, received: unknown): never => {
-    throw new RangeError(`extent.${what}, not ${String(received)}`);
-  };
-  const isPfn = (pfn: unknown): boolean =>
-    Number.isSafeInteger(pfn) && (pfn as number) >= 0 && (pfn as number) <= pfnLimit;
-  if (!isPfn(startPfn)) complain(`startPfn must be a pfn below ${pfnLimit}`, startPfn);
-  if (!isPfn(endPfn) || endPfn <= startPfn) complain(`endPfn must lie behind startPfn, up to ${pfnLimit}`, endPfn);
-  if (!Number.isInteger(nid) || nid < 0 || nid >= nodesMax) complain(`nid must be 0 to ${nodesMax - 1}`, nid);
-  if (kind !== 'ram' && (kind !== 'device' || isTable))
-    complain(`kind must be 'ram'${isTable ? '' : " or 'device'"}`, kind);
-  if (pgmap !== undefined && (kind === 'ram' || !Number.isSafeInteger(pgmap) || pgmap < 1)) {
-    complain('pgmap must be 1 or more, of device memory', pgmap);
+/** Cuts what is to be added into ranges, as `open` would. @throws TypeError @throws RangeError when it makes no sense */
+function planExtent(extent: MemoryExtent, { machine, options }: HotplugTerms): readonly PlannedMemmap[] {
+  try {
+    // simulated: what a real machine has not in the sections that it boots with is filled in, and these are not those
+    const topology = { ...machine, source: 'simulated', nodes: [], memory: [extent], notes: [] } as const;
+    const { ranges } = makePlan(topology, options);
+    if (ranges.length === 0) throw new RangeError('topology.memory[0] has no page that gets a descriptor');
+    return ranges;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new RangeError(error.message.replace('topology.memory[0]', 'extent'), { cause: error });
   }
+}
+
+function checkTableExtent({ nid, kind, endPfn }: MemoryExtent, { indexWord }: TableRecords): void {
+  if (nid !== 0 || kind !== 'ram') throw new RangeError("in a table extent must have nid 0 and kind 'ram'");
+  if (indexWord === undefined || endPfn <= indexedSlotsMax) return;
+  throw new RangeError(`extent.endPfn must be at most 2^32 in a table with indexWord, not ${endPfn}`);
 }

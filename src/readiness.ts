@@ -44,8 +44,9 @@ export class Readiness {
   readonly #background: Background | undefined;
   #ready: Promise<void> | undefined;
   #closing = false;
-  /** How often `ready` was begun. */
+  /** How often `ready` was begun, and the drains for it. */
   #round = 0;
+  #draining = 0;
   /** The ranges that the last `ready` was about, once it was told; and those that it is being asked of. */
   #told: Ranges | undefined;
   #looked: Ranges = [];
@@ -68,8 +69,9 @@ export class Readiness {
   again(): void {
     const { region } = this.#claimant;
     if (this.#told === undefined || this.#told === region.ranges || this.#closing || isStopped(region)) return;
+    const { ranges } = region;
     // only gone: no thread need be troubled
-    if (this.#claimant.allSettled()) this.#expect(() => this.#allSettled());
+    if (this.#claimant.allSettled(ranges)) this.#expect(() => this.#whole(ranges));
     else this.begin();
   }
 
@@ -82,15 +84,15 @@ export class Readiness {
     else setImmediate(() => this.#ready ?? (this.#closing || this.begin()));
   }
 
-  /** Starts the drains, and tells `ready` by whatever comes first: all is done, or the background ended without. */
+  /** Begins `ready`. */
   begin(): Promise<void> {
+    return this.#expect(() => this.#done());
+  }
+
+  /** Starts the drains, where there are any, and tells of all by whatever comes first: it is done, or they ended without. */
+  #done(): Promise<Ranges> {
     const background = this.#background;
-    const round = this.#round + 1;
-    return this.#expect(
-      background?.threads
-        ? () => Promise.race([this.#allSettled(), this.#drained(background, round)])
-        : () => this.#allSettled(),
-    );
+    return background?.threads ? Promise.race([this.#allSettled(), this.#drained(background)]) : this.#allSettled();
   }
 
   /** @param wait resolves to the ranges that it found initialized. */
@@ -111,10 +113,12 @@ export class Readiness {
     return ready;
   }
 
-  /** Waits again as long as ranges have come or gone by when the wait was over. */
+  /** Begins once more if ranges have come or gone by when the wait was over. */
   #untilSame(wait: () => Promise<Ranges>): Promise<Ranges> {
     const { region } = this.#claimant;
-    return wait().then((ranges) => (ranges === region.ranges || this.#closing ? ranges : this.#untilSame(wait)));
+    return wait().then((ranges) =>
+      ranges === region.ranges || this.#closing ? ranges : this.#untilSame(() => this.#done()),
+    );
   }
 
   #tell(round: number, outcome: 'ready' | 'failed', ranges: Ranges): void {
@@ -126,26 +130,23 @@ export class Readiness {
     this.#told = ranges;
   }
 
-  /** @param round of `ready` for which this is; another one starts the drains itself. */
-  async #drained(background: Background, round: number): Promise<Ranges> {
+  async #drained(background: Background): Promise<Ranges> {
     const { region } = this.#claimant;
+    const draining = ++this.#draining;
     for (;;) {
       // after a retry: the drains of before have nothing to do any more, but may not have told so yet
       // (only then: with nothing at work they start at once, whatever their caller does next)
       if (background.hasStarted && background.active) await background.ended();
       const { ranges } = region;
-      if (round !== this.#round) return ranges;
+      // begun again since: that one starts the drains, and tells of them
+      if (draining !== this.#draining) return new Promise(() => {});
+      this.#looked = ranges;
       const outcome = await background.start();
       if (outcome === 'cancelled') throw this.#stopError();
       // They have done all that was there when they began, and most often what came meanwhile. That is not waited for here: it
       // may have come when they had ended.
       const now = region.ranges;
-      this.#looked = now;
-      if (now !== ranges && !this.#claimant.allSettled(now)) continue;
-      const failed = await this.#failureIn(now);
-      if (now !== region.ranges) continue;
-      if (failed) throw failed;
-      return now;
+      if (now === ranges || this.#claimant.allSettled(now)) return this.#whole(now);
     }
   }
 
@@ -164,6 +165,15 @@ export class Readiness {
       if (failed) throw failed;
       return ranges;
     }
+  }
+
+  /** The same for ranges of which all chunks are settled already, so that there is nothing to wait for. */
+  async #whole(ranges: Ranges): Promise<Ranges> {
+    this.#looked = ranges;
+    const failed = await this.#failureIn(ranges);
+    // else it is asked once more
+    if (failed && ranges === this.#claimant.region.ranges) throw failed;
+    return ranges;
   }
 
   /** Resolves when every chunk of these ranges is settled, to the error of one that failed, if any did. */

@@ -18,22 +18,24 @@ const livenessIntervalMs = 20;
 
 /**
  * Adds ranges, all or none: when it returns, every thread finds them. Blocks while another thread adds some, which takes a moment.
+ * @param plan makes the ranges, while nobody else adds any.
  * @param hosts node of this machine for the memory of each node; see host-nodes.ts.
  * @throws RangeError for ranges that overlap others, or are larger than their room
  * @throws VmemmapError NO_RANGE_SLOT, BACKING_UNAVAILABLE, CLOSED, FAULT_TIMEOUT
  */
 export function addRanges(
   claimant: Claimant,
-  planned: readonly PlannedMemmap[],
+  plan: () => readonly PlannedMemmap[],
   hosts: ReadonlyMap<number, number>,
 ): readonly RegionRange[] {
   const { region, keepers } = claimant;
-  for (const range of planned) checkRoom(region, range);
   const before = becomeAdder(claimant);
   try {
     // behind the keeper: who closes stores CLOSE and then waits until nobody is one
     if (isClosed(region)) throw closedError();
     if (before === 'inherited') undoUnfinished(region);
+    const planned = plan();
+    for (const range of planned) checkRoom(region, range);
     checkOverlap(region, planned);
     const words = write(region, freeSlots(region, planned.length), planned, hosts);
     const { states } = region.slots;

@@ -152,12 +152,7 @@ export function allocateData(
     nodeErrno ||= errno ?? 0;
     return { buffer, byteOffset, ...(block > 0 ? { tailBlockBytes: block } : {}) };
   });
-  for (const sizeBytes of roomBytes) {
-    const part = pool
-      ? allocateOverlay(roundUp(sizeBytes, pool.pageSizeBytes), pool.pageSizeBytes)
-      : allocateSmall(isHuge, sizeBytes);
-    data.push({ buffer: part.buffer, byteOffset: part.byteOffset });
-  }
+  for (const sizeBytes of roomBytes) data.push(allocateRoom(pool, isHuge, sizeBytes));
   const sharedTails = choice.sharesTails ? { sharedTails: sharedTailsOf(needs, blocks) } : {};
   const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }), ...sharedTails } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
@@ -184,6 +179,25 @@ function allocateSmall(isHuge: boolean, sizeBytes: number): DataBuffer & { reaso
   return errno === 0
     ? { buffer, byteOffset }
     : { buffer, byteOffset, reason: `madvise(MADV_HUGEPAGE) failed: ${errnoName(errno)}` };
+}
+
+/**
+ * Address space for a range that may come later. Where the addon can, the kernel is told not to count it (MAP_NORESERVE): a
+ * process that has more of it than the machine has memory could not fork, and so start no other program.
+ * @param pool whose pages are mapped over it then, if any are.
+ */
+function allocateRoom(pool: HugetlbPool | undefined, isHuge: boolean, sizeBytes: number): DataBuffer {
+  if (!addon || (!pool && sizeBytes < overlayBytesMin)) {
+    const { buffer, byteOffset } = allocateSmall(isHuge, sizeBytes);
+    return { buffer, byteOffset };
+  }
+  const pageBytes = pool?.pageSizeBytes ?? pageSizeBytes;
+  const wholeBytes = roundUp(sizeBytes, pageBytes);
+  const part = allocateOverlay(wholeBytes, isHuge ? hugePageSizeBytes : pageBytes);
+  // only a courtesy, as is the advice: after an error it is the memory that it was
+  addon.unmapHugePages(wordsOf(part, wholeBytes), pageSizeBytes);
+  if (isHuge) addon.adviseHugePages(wordsOf(part, sizeBytes));
+  return part;
 }
 
 /** A buffer that nobody has seen yet, with room for `sizeBytes` at an alignment, over which other memory may be mapped. */

@@ -6,7 +6,7 @@ import type { PlanOptions } from '../plan.ts';
 /** Part of the handle: every thread that attaches plans as the opener does. */
 export interface HotplugTerms {
   /** What there is to know of the machine, beside its memory. */
-  readonly machine: Pick<Topology, 'source' | 'zoned' | 'platform' | 'kernel'>;
+  readonly machine: Pick<Topology, 'zoned' | 'platform'>;
   readonly options: PlanOptions;
   /** Node of this machine for the memory of each node of the topology; see host-nodes.ts. */
   readonly hosts: ReadonlyMap<number, number>;

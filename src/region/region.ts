@@ -381,7 +381,10 @@ function checkBuffers(handle: RegionHandle, layout: RegionLayout, { ranges, room
   const fits =
     holds(handle.control, layout.controlSizeBytes, BigInt64Array.BYTES_PER_ELEMENT) &&
     handle.data.length === ranges.length + room.ranges &&
-    handle.data.every((part, slot) => holds(part, (ranges[slot]?.pages ?? room.pages) * descriptorSizeBytes));
+    // not `every`, which passes over what is missing
+    !Array.from(handle.data, (part, slot) =>
+      holds(part, (ranges[slot]?.pages ?? room.pages) * descriptorSizeBytes),
+    ).includes(false);
   if (!fits) {
     throw new VmemmapError('HANDLE_INVALID', 'the buffers do not fit the superblock; make the handle again', {
       received: { control: handle.control.buffer.byteLength, data: handle.data.length },

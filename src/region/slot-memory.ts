@@ -1,6 +1,7 @@
 /** The memory of one slot: got when a range comes, where touching it is not enough, and given back when it goes. */
+import { descriptorWords } from '../descriptor/layout.ts';
 import { addon } from '../native.ts';
-import { chunkEndIndex, chunkStartIndex, descriptorSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
+import { chunkEndIndex, chunkStartIndex, pageSizeBytes, roundUp } from '../physical/geometry.ts';
 import { type BackingReport, type DataBuffer, errnoName, wordsOf } from './backing.ts';
 import { readHugetlbPools, refuseHugetlb } from './hugetlb.ts';
 import { dataAlignmentBytes } from './layout.ts';
@@ -52,9 +53,8 @@ function noHugePages(mappedBytes: number, pageSizeBytes: number, errno: number):
 /**
  * Makes the memory of a range that nobody writes to any more read as zeros, and gives it back to the kernel where the addon can.
  * Step by step, so that an event loop runs between: a terabyte of pages takes a second to give back.
- * @param isDirty whether a chunk has been written. Without the addon only those are overwritten: memory that nobody has touched
- * would come for it. What a thread has begun and left when it died stays then; nothing is initialized by what stood there
- * before.
+ * @param isDirty whether a chunk has been written. Without the addon only those are overwritten, and such as a thread has begun
+ * that died over it: memory that nobody has touched would come for the others.
  */
 export function* clearing(
   range: RegionRange,
@@ -87,10 +87,16 @@ function* discarding(words: Uint32Array): Generator<void, void, undefined> {
   }
 }
 
+/** Whether the first descriptors of a chunk are not zeros: init kernels go upwards. Two, as record 0 of a table may be all zeros. */
+function isBegun(range: RegionRange, chunk: number): boolean {
+  const start = chunkStartIndex(range, chunk) * descriptorWords;
+  for (let at = start; at < start + 2 * descriptorWords; at++) if ((range.words[at] ?? 0) !== 0) return true;
+  return false;
+}
+
 function* overwriting(range: RegionRange, isDirty: (chunk: number) => boolean): Generator<void, void, undefined> {
-  const descriptorWords = descriptorSizeBytes / Uint32Array.BYTES_PER_ELEMENT;
   for (let chunk = 0; chunk < range.chunks; chunk++) {
-    if (!isDirty(chunk)) continue;
+    if (!isDirty(chunk) && !isBegun(range, chunk)) continue;
     const [start, end] = [chunkStartIndex(range, chunk), chunkEndIndex(range, chunk)];
     yield* filling(range.words, start * descriptorWords, end * descriptorWords);
   }

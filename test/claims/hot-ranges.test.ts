@@ -3,6 +3,7 @@
  * one thread can be: each finds the ranges for itself.
  */
 import { describe, expect, it, vi } from 'vitest';
+import { addRanges } from '../../dist/src/claims/add-ranges.js';
 import { stateOf } from '../../dist/src/claims/chunk-map.js';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain, drainTurn } from '../../dist/src/claims/drain.js';
@@ -13,6 +14,7 @@ import { takeRun } from '../../dist/src/claims/runs.js';
 import { type InitKernel, jsKernel } from '../../dist/src/descriptor/kernel.js';
 import { nodeProgress } from '../../dist/src/observe/progress.js';
 import { verifyChunk } from '../../dist/src/observe/verify.js';
+import type { PlannedMemmap } from '../../dist/src/plan.js';
 import { policies } from '../../dist/src/policy/policies.js';
 import { migrateTypeOf, setMigrateTypeOf } from '../../dist/src/region/pageblocks.js';
 import { Region } from '../../dist/src/region/region.js';
@@ -24,6 +26,7 @@ import {
   finishRemoval,
   hotRegion,
   memoryOf,
+  planned,
   rangeAt,
   removeAtOnce,
   stateOfSlot,
@@ -107,6 +110,29 @@ describe('a range that was added', () => {
     // neither of the two
     expect(other.region.ranges.length).toBe(2);
     expect(stateOfSlot(region, slot + 1)).toBe('absent');
+  });
+
+  it('may have as many segments as its entry has room for', () => {
+    const { remover } = setUp();
+    const [whole] = planned(ram(elsewhere, 4096));
+    if (!whole) throw new Error('no plan');
+    const inSegments = (count: number): PlannedMemmap => ({
+      ...whole,
+      segments: Array.from({ length: count }, (_, index) => ({
+        startPfn: elsewhere + index,
+        endPfn: index === count - 1 ? elsewhere + 4096 : elsewhere + index + 1,
+        use: index % 2 === 0 ? ('present' as const) : ('reserved' as const),
+        content: (whole.segments[0] as PlannedMemmap['segments'][number]).content,
+      })),
+    });
+    const addSegments = (count: number): unknown => addRanges(remover.claimant, () => [inSegments(count)], new Map());
+    expect(() => addSegments(17)).toThrow(
+      new RangeError(
+        `the range of pfns ${elsewhere} to ${elsewhere + 4095} has more than 16 segments with 16 kinds of descriptors; add it in pieces`,
+      ),
+    );
+    addSegments(16);
+    expect(rangeAt(actorOn(remover.region), elsewhere).segments).toEqual(inSegments(16).segments);
   });
 
   it('may lie next to others on both sides, and where one was', () => {
@@ -318,6 +344,17 @@ describe('a removal', () => {
     await removeRange(remover.claimant, here);
     expect(takenChunks(region, slot)).toEqual([]);
     expect(remover.claimant.owners.totals().claimsReleased).toBe(3);
+  });
+
+  it('leaves nothing of a chunk either that a thread had begun when it died, and that nobody did again', async () => {
+    const { region, remover, range } = setUp();
+    const dead = new Claimant(region, { thread: deadThread });
+    dead.chunks.claim(range.firstChunk + 4, dead.tag);
+    memoryOf(region, slot).fill(77, 4 * 512 * 16, 4 * 512 * 16 + 100);
+    remover.claimant.reapDead();
+    expect(takenChunks(region, slot)).toEqual([]);
+    await removeRange(remover.claimant, here);
+    expect(memoryOf(region, slot).every((word) => word === 0)).toBe(true);
   });
 
   it('is seen by a fault before the version of the set tells of it', () => {

@@ -3,6 +3,7 @@ import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { Region, type RegionHandle } from '../../dist/src/region/region.js';
 import { refusalOf } from '../physical/errors.js';
+import { actorOn, add, hotRegion } from '../support/hot.js';
 import { firstRange, ram, smallRegion } from '../support/regions.js';
 
 const region = smallRegion([ram(1, 159), ram(4096, 8 * 512, 1)], 'boot');
@@ -15,6 +16,14 @@ function tampered(changes: Record<string, unknown>): RegionHandle {
 }
 
 const withControl = (buffer: unknown, byteOffset = 0): RegionHandle => tampered({ control: { buffer, byteOffset } });
+/** The control part at an offset in a larger buffer. */
+function movedControl(byteOffset: number): RegionHandle {
+  const whole = new Uint8Array(handle.control.buffer);
+  const moved = new Uint8Array(new SharedArrayBuffer(whole.length + byteOffset));
+  moved.set(whole, byteOffset);
+  return withControl(moved.buffer, byteOffset);
+}
+const terms = { machine: { zoned: false }, options: { profile: 'linux-6.1' }, hosts: new Map(), hasThreads: false };
 const withFirst = (part: unknown): RegionHandle => tampered({ data: [part, second] });
 
 describe('a handle', () => {
@@ -112,6 +121,14 @@ describe('a handle is refused with HANDLE_INVALID', () => {
     ['its file has a descriptor that is no number', tampered({ file: { path: '/tmp/memmap', fd: '3', process: 1 } })],
     ['its file has no path', tampered({ file: { fd: 3, process: 1 } })],
     ['its file has no process', tampered({ file: { path: '/tmp/memmap', fd: 3 } })],
+    ['its terms for ranges that come later are null', tampered({ hotplug: null })],
+    ['those terms are empty', tampered({ hotplug: {} })],
+    ['they tell nothing of the machine', tampered({ hotplug: { ...terms, machine: null } })],
+    ['they do not tell whether it has zones', tampered({ hotplug: { ...terms, machine: {} } })],
+    ['they have no options', tampered({ hotplug: { ...terms, options: null } })],
+    ['their profile is none', tampered({ hotplug: { ...terms, options: { profile: 'toString' } } })],
+    ['their nodes are a list', tampered({ hotplug: { ...terms, hosts: [] } })],
+    ['they do not tell of threads', tampered({ hotplug: { ...terms, hasThreads: undefined } })],
   ])('when %s', (_, received) => {
     const error = refusalOf(() => Region.attach(received as RegionHandle));
     expect(error.code).toBe('HANDLE_INVALID');
@@ -121,6 +138,8 @@ describe('a handle is refused with HANDLE_INVALID', () => {
   it.each([
     ['a buffer is missing', tampered({ data: [first] })],
     ['there is a buffer too many', tampered({ data: [first, second, second] })],
+    ['there are only places for buffers', tampered({ data: new Array(2) })],
+    ['its control part begins between two units of eight bytes', movedControl(4)],
     ['a part is null', withFirst(null)],
     ['a part is undefined', withFirst(undefined)],
     ['a part is empty', withFirst({})],
@@ -138,6 +157,40 @@ describe('a handle is refused with HANDLE_INVALID', () => {
     const error = refusalOf(() => Region.attach(received));
     expect(error.code).toBe('HANDLE_INVALID');
     expect(error.message).toBe('the buffers do not fit the superblock; make the handle again');
+  });
+
+  it('of a region with room when a buffer for a range that comes later is missing or too small', () => {
+    const roomy = hotRegion([ram(0, 512)], { ranges: 1, pages: 1024 });
+    const [own, later] = roomy.handle.data;
+    const small = { buffer: new SharedArrayBuffer(1024 * 64 - 1), byteOffset: 0 };
+    for (const data of [[own], [own, undefined], [own, small], [own, later, later]]) {
+      expect(refusalOf(() => Region.attach({ ...roomy.handle, data } as RegionHandle)).code).toBe('HANDLE_INVALID');
+    }
+  });
+
+  it('when an entry of a range that was added was damaged, as soon as somebody looks', () => {
+    const roomy = hotRegion([ram(0, 512)], { ranges: 1, pages: 1024 });
+    add(actorOn(roomy), ram(4096, 1024));
+    const entry = roomy.layout.hotEntries / 4;
+    const pagesOf = (endPfn: number): void => {
+      new DataView(roomy.control.buffer).setFloat64(roomy.layout.hotEntries + 8, endPfn, true);
+      new DataView(roomy.control.buffer).setFloat64(roomy.layout.hotEntries + 64 + 8, endPfn, true);
+    };
+    const damages: readonly (() => void)[] = [
+      () => pagesOf(4096 + 1025),
+      () => pagesOf(4096),
+      () => roomy.control.fill(-1, entry, entry + 100),
+      () => roomy.control.fill(0, entry, entry + 100),
+    ];
+    const whole = roomy.control.slice(entry, entry + 100);
+    for (const damage of damages) {
+      damage();
+      const error = refusalOf(() => Region.attach(roomy.handle).ranges);
+      expect([error.code, error.message]).toEqual(['HANDLE_INVALID', expect.stringContaining('table of added ranges')]);
+      roomy.control.set(whole, entry);
+    }
+    pagesOf(4096 + 1023);
+    expect(Region.attach(roomy.handle).ranges.length).toBe(2);
   });
 
   it('when its control buffer ends before the last chunk word', () => {

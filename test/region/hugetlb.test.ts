@@ -239,6 +239,36 @@ describe('real huge pages', () => {
     expect(memmap.fault(0)).toBe('claimed');
   });
 
+  it('are taken for a range when it comes, and go back to the pool when it goes', async (context) => {
+    reserve(context, 60);
+    const { freePages } = small();
+    const hotplug = { ranges: 2, pages: 2 ** 19 };
+    const memmap = await Memmap.open({ topology, backing: 'hugetlb', threadsPerNode: 1, hotplug });
+    expect(small().freePages).toBe(freePages - 33);
+    // half of the last page of them is nobody's
+    memmap.addRange(ram(2 ** 22, 2 ** 19 - 2 ** 14));
+    expect(small().freePages).toBe(freePages - 33 - 16);
+    await memmap.ready;
+    expect(memmap.residency()).toEqual({ residentBytes: 98 * MiB, hugeBytes: 98 * MiB, pageSize: 2 * MiB });
+    expect(await memmap.verify()).toMatchObject({ wrong: 0, failed: 0 });
+    const add = (): unknown => memmap.addRange(ram(2 ** 23, 2 ** 19));
+    writeFileSync(path, String(small().pages - small().freePages + 11));
+    expect(refusalOf(add)).toMatchObject({
+      code: 'BACKING_UNAVAILABLE',
+      message: expect.stringContaining('16 huge pages of 2 MiB are needed, 11 are free (ENOMEM)'),
+    });
+    expect(memmap.ranges.length).toBe(3);
+    const { words } = memmap.rangeOf(2 ** 22);
+    await memmap.removeRange(2 ** 22);
+    expect(small().freePages).toBe(11 + 16);
+    expect([words[0], words.at(-1)]).toEqual([0, 0]);
+    add();
+    await memmap.ready;
+    expect(await memmap.verify()).toMatchObject({ checked: 2 ** 20 + 4096 + 2 ** 19, wrong: 0 });
+    await memmap.close();
+    expect(small().freePages).toBe(11 + 16 + 33);
+  });
+
   it('that vanish between the question and the mapping are refused, too', (context) => {
     reserve(context, 40);
     if (!addon) return;

@@ -19,6 +19,8 @@ const deeds = {
   pause: () => memmap.pause(),
   resume: () => memmap.resume(),
   verify: () => memmap.verify(),
+  addRange: (extent) => memmap.addRange(extent).length,
+  removeRange: (pfn) => memmap.removeRange(pfn),
   close: () => memmap.close(),
 };
 

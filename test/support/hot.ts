@@ -24,10 +24,9 @@ export function hotRegion(
   room: { ranges: number; pages: number } = { ranges: 2, pages: 8 * chunkPages },
   policy: PolicyName = 'hotplug',
 ): Region {
-  const { source, zoned } = machine();
   return Region.create(makePlan(machine(...memory), options), policy, chooseBacking('shared'), new Map(), {
     room: { ...room, chunks: chunksMax(room.pages, chunkPages) },
-    terms: { machine: { source, zoned }, options, hosts: new Map(), hasThreads: false },
+    terms: { machine: { zoned: false }, options, hosts: new Map(), hasThreads: false },
   });
 }
 
@@ -54,7 +53,7 @@ export function actorOn(of: Region, clientOptions: ClaimantOptions = {}): Actor 
 
 /** Adds ranges. */
 export function add({ claimant }: Actor, ...memory: MemoryExtent[]): readonly Region['ranges'][number][] {
-  return addRanges(claimant, planned(...memory), new Map());
+  return addRanges(claimant, () => planned(...memory), new Map());
 }
 
 /** The range that begins at a pfn, as the actor finds it. */
