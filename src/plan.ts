@@ -69,13 +69,11 @@ export interface PlanOptions {
   readonly sharesTails?: boolean | undefined;
   /** Pages that the zone Movable is to have in all, as with `movablecore=`. Default: none. */
   readonly movablePages?: number | undefined;
-  /** Whether the topology is memory that is added while the system runs: then it has no holes. Default false. */
-  readonly isAdded?: boolean | undefined;
 }
 
 /** Makes the plan. One plan, made once: two passes with different ideas of which pages exist cost Linux live descriptors. */
 export function makePlan(topology: Topology, options: PlanOptions): Plan {
-  const { table, movablePages, isAdded } = options;
+  const { table, movablePages } = options;
   const profile = profiles[options.profile];
   const platform = platformOf(topology.platform);
   const rules = kernelRules(platform, profile.release);
@@ -83,7 +81,7 @@ export function makePlan(topology: Topology, options: PlanOptions): Plan {
     table
       ? plainContent(tablePattern(table.template, table.indexWord, range.startPfn))
       : contentOf(profile, range, segment);
-  const ranges = planRanges(topology, { rules, movablePages, isAdded }).map((range) => ({
+  const ranges = planRanges(topology, { rules, movablePages }).map((range) => ({
     ...chunkGeometry(range, pagesPerChunk(range, options), platform),
     nid: range.nid,
     zone: range.zone,

@@ -104,12 +104,9 @@ export interface Holes {
   readonly counted: readonly Gap[];
 }
 
-/** None. */
-export const noHoles: Holes = { pieces: [], counted: [] };
-
 /** The holes of a machine under the rules of a kernel. One that is made up has none. */
 export function holesOf(boot: BootMemory, topology: Topology, rules: KernelRules): Holes {
-  if (!boot.isReal) return noHoles;
+  if (!boot.isReal) return { pieces: [], counted: [] };
   const { nomap = [], reserved = [] } = topology;
   const valid = validPfns(boot, nomap, rules);
   const tail = tailOf(boot, rules.sectionPages);

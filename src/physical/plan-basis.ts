@@ -1,7 +1,7 @@
 /** What everything that is planned of a machine is computed from: its topology, checked, with the rules of a kernel. */
 import { type BootMemory, bootMemory } from './boot-memory.ts';
 import { checkTopology } from './check-topology.ts';
-import { type Holes, holesOf, noHoles } from './holes.ts';
+import { type Holes, holesOf } from './holes.ts';
 import { defaultRelease, type KernelRules, kernelRules } from './kernel-rules.ts';
 import { platformOf } from './platforms.ts';
 import type { Topology } from './topology.ts';
@@ -12,11 +12,6 @@ export interface PlanRules {
   readonly rules?: KernelRules | undefined;
   /** Pages that the zone Movable is to have in all, as with `movablecore=`. Default: none. */
   readonly movablePages?: number | undefined;
-  /**
-   * Memory that is added while the system runs: it gets descriptors for exactly its pages, as Linux then initializes them
-   * (move_pfn_range_to_zone), and none for the rest of its sections. Default false.
-   */
-  readonly isAdded?: boolean | undefined;
 }
 
 /** What is computed from a topology once. */
@@ -31,7 +26,7 @@ export interface PlanBasis {
 export function planBasis(topology: Topology, options: PlanRules = {}): PlanBasis {
   checkTopology(topology);
   const platform = platformOf(topology.platform);
-  const { rules = kernelRules(platform, defaultRelease), movablePages = 0, isAdded = false } = options;
+  const { rules = kernelRules(platform, defaultRelease), movablePages = 0 } = options;
   if (rules.platform !== platform) {
     throw new RangeError(`rules are those of ${rules.platform.name}, and the topology is one of ${platform.name}`);
   }
@@ -39,5 +34,5 @@ export function planBasis(topology: Topology, options: PlanRules = {}): PlanBasi
     throw new RangeError(`movablePages must be a whole number from 0 on, not ${movablePages}`);
   }
   const boot = bootMemory(topology, rules, movablePages);
-  return { topology, rules, boot, holes: isAdded ? noHoles : holesOf(boot, topology, rules) };
+  return { topology, rules, boot, holes: holesOf(boot, topology, rules) };
 }

@@ -42,18 +42,6 @@ const dmaEnd = 4096;
 const dma32End = 2 ** 20;
 
 describe('a hole', () => {
-  it('is none around memory that is added while the system runs', () => {
-    const added = real([ram(dma32End + 100, dma32End + 5000)]);
-    expect(
-      planRanges(added, { isAdded: true }).map(({ startPfn, endPfn, segments }) => [startPfn, endPfn, segments]),
-    ).toEqual([
-      [dma32End + 100, dma32End + 5000, [{ startPfn: dma32End + 100, endPfn: dma32End + 5000, use: 'present' }]],
-    ]);
-    expect(planRanges(added).map(({ startPfn, endPfn }) => [startPfn, endPfn])).toEqual([
-      [dma32End, dma32End + section],
-    ]);
-  });
-
   it('at page 0 is charged to the first memory', () => {
     expect(runsOf([ram(1, dmaEnd)]).slice(0, 2)).toEqual([
       [0, 1, 0, 'DMA', 'unavailable'],
