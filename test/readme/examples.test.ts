@@ -83,3 +83,11 @@ describe('the program', () => {
     expect(await firstLine(child)).toBe('0 2 1');
   });
 });
+
+describe('memory that comes and goes', () => {
+  it('is faulted at once, initialized, and absent when it has gone', async () => {
+    const { stdout, stderr, status } = await runNode([example('<!-- example: hot-ranges -->')]);
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    expect(stdout).toMatch(/^(claimed|waited|ready)\nPFN_ABSENT\n$/);
+  });
+});
