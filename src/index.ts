@@ -17,7 +17,8 @@ export type { VerifyResult } from './observe/verify.ts';
 export type { AttachOptions, HotplugRoom, OpenOptions } from './options.ts';
 export { detect, fromIomemFile } from './physical/detect.ts';
 export type { DeviceStat } from './physical/device-file.ts';
-export { type DmesgOptions, fromDmesgFile } from './physical/dmesg/dmesg.ts';
+export { fromDmesgFile } from './physical/dmesg/dmesg.ts';
+export type { DmesgOptions } from './physical/dmesg/told-log.ts';
 export type { PfnExtent } from './physical/geometry.ts';
 export {
   type FromDeviceOptions,

@@ -5,7 +5,7 @@
  * used it yet. Two things are not as there: the memmap is shared by threads and may outlive a process, so a pointer into it
  * is stored as the offset from the start of the range's memmap; and a dev_pagemap is told by its number.
  */
-import { type PfnExtent, rangePagesMax } from '../physical/geometry.ts';
+import { isPowerOfTwo, type PfnExtent, rangePagesMax } from '../physical/geometry.ts';
 import type { DeviceMode, MemoryKind } from '../physical/topology.ts';
 import type { PageUse } from '../physical/zones.ts';
 import {
@@ -170,10 +170,7 @@ export function pagePattern(profile: KernelProfile, source: ContentSource, use: 
 
 /** Pages of each compound page of a device, 1 where this kernel makes none. @throws RangeError */
 function compoundPagesOf(profile: KernelProfile, { mode, compoundPages = 1 }: ContentSource): number {
-  // `&` is for 32 bits, which is more than a range has pages; what is no integer that small differs from its own bits
-  const isPower =
-    compoundPages === (compoundPages | 0) && compoundPages > 0 && (compoundPages & (compoundPages - 1)) === 0;
-  if (!isPower || compoundPages > rangePagesMax) {
+  if (!isPowerOfTwo(compoundPages) || compoundPages > rangePagesMax) {
     throw new RangeError(`compoundPages must be a power of two up to ${rangePagesMax}, not ${compoundPages}`);
   }
   if (compoundPages > 1 && mode !== 'devdax') {

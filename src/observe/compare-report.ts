@@ -4,19 +4,10 @@ import type { Comparison } from './compare.ts';
 import type { BlockDisagreement } from './compare-blocks.ts';
 import type { Explained } from './compare-reasons.ts';
 import type { ZoneComparison, ZoneFigure } from './compare-zones.ts';
-import { formatMs } from './report.ts';
-
-/** Names in the kernel's texts may come from anywhere: what would break a line or move the cursor is replaced. */
-function harmless(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
-}
+import { counted, formatMs, grouped, harmless } from './report.ts';
 
 function hex(pfn: number): string {
   return `0x${pfn.toString(16)}`;
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
 }
 
 const why = (explanation: string | undefined): string => harmless(explanation ?? 'NOT EXPLAINED');
@@ -24,7 +15,7 @@ const why = (explanation: string | undefined): string => harmless(explanation ??
 function rangeLine({ startPfn, endPfn, plan, kernel, kind, explanation }: Explained): string {
   const pages = endPfn - startPfn;
   const planned = kind === 'device' && plan === 'present' ? 'device' : plan;
-  const count = `${grouped(pages)} page${pages === 1 ? '' : 's'}`;
+  const count = counted(pages, 'page');
   return `pfns ${hex(startPfn)}-${hex(endPfn - 1)} (${count}): plan: ${planned}, kernel: ${kernel} — ${why(explanation)}`;
 }
 

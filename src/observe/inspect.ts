@@ -3,10 +3,10 @@ import { ChunkMap, type ChunkStateName, isSound, stateOf } from '../claims/chunk
 import { PageView } from '../descriptor/page-view.ts';
 import { profiles } from '../descriptor/profiles.ts';
 import { VmemmapError } from '../errors.ts';
-import { chunkOf, descriptorSizeBytes } from '../physical/geometry.ts';
+import { chunkOf, descriptorSizeBytes, findRange } from '../physical/geometry.ts';
 import type { PlatformName } from '../physical/platforms.ts';
 import { type PageUse, type ZoneName, zoneNames } from '../physical/zones.ts';
-import type { PolicyName } from '../plan.ts';
+import type { PolicyName, Segment } from '../plan.ts';
 import { errnoName } from '../region/backing.ts';
 import { readFileRegion } from '../region/file-region.ts';
 import { type ProcessNote, processesOf } from '../region/processes.ts';
@@ -45,6 +45,7 @@ export interface DescriptorNote {
   readonly pfn: number;
   readonly nid: number;
   readonly zone: ZoneName;
+  readonly use: PageUse;
   readonly chunk: number;
   readonly state: ChunkStateName;
   /** Its sixteen words, as they stand there. */
@@ -121,6 +122,8 @@ export function inspectDescriptor(path: string, pfn: number): Promise<Descriptor
       pfn,
       nid: range.nid,
       zone: zoneNames[range.zone] as ZoneName,
+      // segments together are the range
+      use: (range.segments[findRange(range.segments, pfn)] as Segment).use,
       chunk: range.firstChunk + chunk,
       state: stateOf(chunks.load(range.firstChunk + chunk)),
       words,

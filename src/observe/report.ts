@@ -43,6 +43,16 @@ export function grouped(count: number): string {
   return count.toLocaleString('en-US');
 }
 
+/** `1 node`, `2 nodes`. */
+export function counted(count: number, what: string): string {
+  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`;
+}
+
+/** Text in which a name from a file or a kernel may stand: what would break a line or move the cursor is replaced. */
+export function harmless(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
 /** Columns aligned: text to the left, figures to the right. */
 export function table(
   head: readonly string[],
@@ -71,6 +81,12 @@ function otherUses({ uses }: RangeReport): string {
     .join(', ');
 }
 
+/** What the pages of a range hold; those of holes have descriptors, and no memory. */
+function memoryText({ pages, uses }: RangeReport, pageSizeBytes: number): string {
+  const bytes = (pages - uses.unavailable) * pageSizeBytes;
+  return bytes === 0 ? 'none' : formatBytes(bytes);
+}
+
 /** The ranges by node and zone. */
 function rangeLines({ ranges, platform }: Pick<InitReport, 'ranges' | 'platform'>): string[] {
   const { pageSizeBytes } = platforms[platform];
@@ -95,7 +111,7 @@ function rangeLines({ ranges, platform }: Pick<InitReport, 'ranges' | 'platform'
     `0x${range.startPfn.toString(16)}`,
     `0x${(range.endPfn - 1).toString(16)}`,
     grouped(range.pages),
-    formatBytes(range.pages * pageSizeBytes),
+    memoryText(range, pageSizeBytes),
     formatBytes(range.pages * descriptorSizeBytes),
     grouped(range.chunks),
     grouped(range.chunkPages),
@@ -184,13 +200,13 @@ export function formatInspection(found: Inspection): string {
 }
 
 /** One descriptor of a file. */
-export function formatDescriptor({ pfn, nid, zone, chunk, state, words, fields }: DescriptorNote): string {
+export function formatDescriptor({ pfn, nid, zone, use, chunk, state, words, fields }: DescriptorNote): string {
   const lanes = Array.from({ length: words.length / 2 }, (_, lane) =>
     [words[lane * 2 + 1], words[lane * 2]].map((word) => (word ?? 0).toString(16).padStart(8, '0')).join(''),
   );
   const named = Object.entries(fields ?? {}).map(([name, value]) => `  ${name.padEnd(16)} ${value}`);
   return [
-    `pfn ${pfn} (0x${pfn.toString(16)}): node ${nid}, zone ${zone}, chunk ${chunk}, which is ${state}`,
+    `pfn ${pfn} (0x${pfn.toString(16)}): node ${nid}, zone ${zone}, ${use}, chunk ${chunk}, which is ${state}`,
     `  ${lanes.slice(0, 4).join(' ')}`,
     `  ${lanes.slice(4).join(' ')}`,
     ...named,

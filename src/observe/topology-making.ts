@@ -151,6 +151,7 @@ export function topologyReport(topology: Topology, plan: MachinePlan, answers?: 
     pages,
     descriptorBytes: pages * descriptorSizeBytes,
     presentPages: sum(nodes, (node) => node.presentPages),
+    unavailablePages: sum(nodes, (node) => node.unavailablePages),
     memoryBytes: sum(nodes, (node) => node.memoryBytes),
     memmapBytes: sum(nodes, (node) => node.memmapBytes),
     devicePages: sum(nodes, (node) => node.devicePages),

@@ -89,8 +89,10 @@ export interface TopologyReport {
   /** Pages that have descriptors, and what these take. */
   readonly pages: number;
   readonly descriptorBytes: number;
-  /** Of RAM, as the four of a node. */
+  /** Of RAM, as those of a node. */
   readonly presentPages: number;
+  /** All that have descriptors; `unavailable` is what the log of that kernel counts of them. */
+  readonly unavailablePages: number;
   readonly memoryBytes: number;
   readonly memmapBytes: number;
   readonly devicePages: number;

@@ -1,6 +1,6 @@
 /** One bar of the picture: its label, its shapes, the cuts between them, and the addresses below. */
 import type { PfnExtent } from '../physical/geometry.ts';
-import { formatBytes, grouped } from './report.ts';
+import { counted, formatBytes, grouped } from './report.ts';
 import type { Axis, Gap } from './topology-svg-axis.ts';
 import { element, fillOf, rounded, shortName, text, tooltip } from './topology-svg-marks.ts';
 import { type Mark, marksOf, markWidthMin, type Stretch } from './topology-svg-stretches.ts';
@@ -64,7 +64,7 @@ export function barHeight(bar: Bar): number {
 function extentLines({ startPfn, endPfn }: PfnExtent, pageSizeBytes: number): string[] {
   const hex = (value: number): string => `0x${value.toString(16)}`;
   const pages = endPfn - startPfn;
-  const size = `${grouped(pages)} page${pages === 1 ? '' : 's'}, ${formatBytes(pages * pageSizeBytes)}`;
+  const size = `${counted(pages, 'page')}, ${formatBytes(pages * pageSizeBytes)}`;
   return [
     `pfns ${hex(startPfn)} to ${hex(endPfn - 1)}: ${size}`,
     `addresses ${hex(startPfn * pageSizeBytes)} to ${hex(endPfn * pageSizeBytes - 1)}`,
@@ -110,7 +110,8 @@ function drawZoneNames(marks: readonly Mark[], { x }: BarPlace, y: number): stri
     });
 }
 
-const centered = { 'text-anchor': 'middle', 'dominant-baseline': 'central' };
+// `dy`, since not all that draw SVG know dominant-baseline
+const centered = { 'text-anchor': 'middle', dy: '0.35em' };
 
 /** The sign for what was cut out: two slanted lines. */
 function drawCut(gap: Gap, { x, pageSizeBytes }: BarPlace, y: number): string[] {

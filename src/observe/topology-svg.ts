@@ -1,6 +1,6 @@
 /** The physical address space of a machine, drawn: one SVG that is complete in itself, for a browser in light or in dark. */
 import { zoneNames } from '../physical/zones.ts';
-import { formatBytes, grouped, sources } from './report.ts';
+import { counted, formatBytes, sources } from './report.ts';
 import type { TopologyReport } from './topology-report.ts';
 import { type Bar, barHeight, drawBar } from './topology-svg-bar.ts';
 import { barsOf, budgetOf, nodeBarsMax, nodeDetail, shortCpulist } from './topology-svg-bars.ts';
@@ -33,16 +33,12 @@ function wrapped(line: string, lengthMax: number): string[] {
   return lines;
 }
 
-function counted(count: number, what: string): string {
-  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`;
-}
-
 function headingOf(report: TopologyReport): { readonly title: string; readonly lines: readonly string[] } {
-  const { platform, kernel, nodes, unavailable, deviceBytes, memoryBytes } = report;
+  const { platform, kernel, nodes, unavailablePages, deviceBytes, memoryBytes } = report;
   const release = kernel === null ? [] : [`Linux ${shortName(kernel, releaseLengthMax)}`];
   const ram = memoryBytes > 0 || deviceBytes === 0 ? [`${formatBytes(memoryBytes)} of RAM`] : [];
   const device = deviceBytes > 0 ? [`${formatBytes(deviceBytes)} of devices`] : [];
-  const gaps = unavailable.totalPages > 0 ? [`${counted(unavailable.totalPages, 'page')} unavailable`] : [];
+  const gaps = unavailablePages > 0 ? [`${counted(unavailablePages, 'page')} unavailable`] : [];
   const memmap = `memmap ${formatBytes(report.descriptorBytes)}`;
   return {
     title: `Physical memory of ${sources[report.source]}`,

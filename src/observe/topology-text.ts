@@ -1,5 +1,5 @@
 /** The plan of a machine as a person reads it. Plain text, no colours, in columns: it may go to a file. */
-import { formatBytes, grouped, sources, table } from './report.ts';
+import { counted, formatBytes, grouped, harmless, sources, table } from './report.ts';
 import type { NodeNote, RangeNote, TopologyReport, ZoneNote } from './topology-report.ts';
 
 /** What decides how a kernel tells unavailable pages. */
@@ -183,13 +183,16 @@ function answerLines({ answers }: TopologyReport): string[] {
 
 /** How much memory, and how many descriptors. */
 function amountLines(report: TopologyReport): string[] {
-  const { presentPages, devicePages, memmapBytes, unavailable } = report;
+  const { presentPages, unavailablePages, devicePages, memmapBytes, unavailable } = report;
   const ram = `${grouped(presentPages)} pages of RAM (${formatBytes(report.memoryBytes)})`;
   const device = `${grouped(devicePages)} of devices (${formatBytes(report.deviceBytes)})`;
-  const gaps = `${grouped(unavailable.totalPages)} in unavailable ranges`;
+  // kernels before 5.12 count by rules of their own, and device memory takes the place of holes only later
+  const counts =
+    unavailablePages === unavailable.totalPages ? '' : ` (its log counts ${grouped(unavailable.totalPages)})`;
+  const gaps = `${grouped(unavailablePages)} in unavailable ranges${counts}`;
   const parts = [counted(report.nodes.length, 'node'), ram];
   if (devicePages > 0) parts.push(device);
-  if (unavailable.totalPages > 0) parts.push(gaps);
+  if (unavailablePages + unavailable.totalPages > 0) parts.push(gaps);
   const spent = memmapBytes > 0 ? `; for RAM Linux spends ${formatBytes(memmapBytes)}, on whole sections` : '';
   return [
     `  ${parts.join(' · ')}`,
@@ -206,16 +209,6 @@ function heading(report: TopologyReport): string[] {
     `  rules of Linux ${rulesRelease} (${ruleWords[unavailable.rule]})`,
     ...amountLines(report),
   ];
-}
-
-/** `1 node`, `2 nodes`. */
-function counted(count: number, what: string): string {
-  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`;
-}
-
-/** A line that stays one, whatever a file had in it: names and notes may hold what moves the cursor. */
-function harmless(line: string): string {
-  return line.replace(/\p{Cc}/gu, '?');
 }
 
 /** The whole report. */

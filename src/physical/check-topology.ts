@@ -1,5 +1,5 @@
 /** A topology may come from the user's own code, and a wrong one would put two descriptors on one page: misuse, told at once. */
-import { type PfnExtent, pfnLimitOf, rangePagesMax } from './geometry.ts';
+import { isPowerOfTwo, type PfnExtent, pfnLimitOf, rangePagesMax } from './geometry.ts';
 import { nodesMax } from './page-links.ts';
 import { type Platform, platformOf } from './platforms.ts';
 import type { MemoryExtent, Topology } from './topology.ts';
@@ -56,8 +56,7 @@ function checkDevice({ startPfn, endPfn, mode, compoundPages = 1, altmap }: Memo
   if (!isCount(reservePages, 0) || !isCount(memmapPages, 0) || startPfn + reservePages + memmapPages > endPfn) {
     complain(`has an altmap of ${reservePages} and ${memmapPages} pages, which is not inside it`);
   }
-  const isPowerOfTwo = isCount(compoundPages, 1) && Number.isInteger(Math.log2(compoundPages));
-  if (!isPowerOfTwo || compoundPages > rangePagesMax) {
+  if (!isPowerOfTwo(compoundPages) || compoundPages > rangePagesMax) {
     complain(`has compoundPages ${compoundPages}; it is a power of two of at most 2^28`);
   }
 }

@@ -1,5 +1,5 @@
 /** Linux's rules for the descriptors of persistent memory: where they lie, and what makes compound pages. In bytes, below 2^52. */
-import { roundUp } from './geometry.ts';
+import { isPowerOfTwo, roundUp } from './geometry.ts';
 import { atLeast } from './release.ts';
 import type { Altmap, DeviceMode } from './topology.ts';
 
@@ -30,7 +30,7 @@ export const alignBytesMax: number = 2 ** 30;
 
 /** Whether Linux takes it as an alignment: a power of two from a page to 1 GiB. */
 export function isAlignment(bytes: number, pageBytes: number): boolean {
-  return bytes >= pageBytes && bytes <= alignBytesMax && Number.isInteger(Math.log2(bytes));
+  return bytes >= pageBytes && bytes <= alignBytesMax && isPowerOfTwo(bytes);
 }
 
 function alignOf({ alignBytes }: DataLayout): number {

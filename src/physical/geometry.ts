@@ -43,6 +43,12 @@ function chunkUnitPages(platform: Platform): number {
   return Math.max(pageblockPages, platform.pageblockPages);
 }
 
+/** Whether a number is a power of two, from 1 on. */
+export function isPowerOfTwo(value: number): boolean {
+  // beside large powers of two there are numbers whose logarithm is rounded to the same one
+  return value >= 1 && Number.isSafeInteger(value) && 2 ** Math.round(Math.log2(value)) === value;
+}
+
 /** A half-open run of page frames, `[startPfn, endPfn)`. */
 export interface PfnExtent {
   readonly startPfn: number;

@@ -28,108 +28,108 @@ const valuesMax = 1_000_000;
 
 /** Reads from left to right; every refusal names the place where reading stopped. */
 class JsonReader {
-  private readonly text: string;
-  private readonly refuse: RefuseLine;
-  private at = 0;
-  private line = 1;
-  private lineStart = 0;
-  private values = 0;
+  readonly #text: string;
+  readonly #refuse: RefuseLine;
+  #at = 0;
+  #line = 1;
+  #lineStart = 0;
+  #values = 0;
 
   constructor(text: string, refuse: RefuseLine) {
-    this.text = text;
-    this.refuse = refuse;
+    this.#text = text;
+    this.#refuse = refuse;
   }
 
   read(): JsonValue {
-    this.skipBlanks();
-    const value = this.value(0);
-    if (this.at < this.text.length) this.fail('expected the end behind the last bracket');
+    this.#skipBlanks();
+    const value = this.#value(0);
+    if (this.#at < this.#text.length) this.#fail('expected the end behind the last bracket');
     return value;
   }
 
-  private fail(problem: string): never {
-    return this.refuse(this.line, this.at - this.lineStart, problem);
+  #fail(problem: string): never {
+    return this.#refuse(this.#line, this.#at - this.#lineStart, problem);
   }
 
-  private skipBlanks(): void {
-    for (; ; this.at++) {
-      const character = this.text[this.at];
+  #skipBlanks(): void {
+    for (; ; this.#at++) {
+      const character = this.#text[this.#at];
       if (character === '\n') {
-        this.line++;
-        this.lineStart = this.at + 1;
+        this.#line++;
+        this.#lineStart = this.#at + 1;
       } else if (character !== ' ' && character !== '\t' && character !== '\r') return;
     }
   }
 
   /** Takes a character and the blanks behind it, if it is the next one. */
-  private maybe(character: string): boolean {
-    if (this.text[this.at] !== character) return false;
-    this.at++;
-    this.skipBlanks();
+  #maybe(character: string): boolean {
+    if (this.#text[this.#at] !== character) return false;
+    this.#at++;
+    this.#skipBlanks();
     return true;
   }
 
-  private match(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.at;
-    const found = pattern.exec(this.text)?.[0];
-    this.at += found?.length ?? 0;
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text)?.[0];
+    this.#at += found?.length ?? 0;
     return found;
   }
 
-  private value(depth: number): JsonValue {
-    if (depth > depthMax) this.fail(`expected at most ${depthMax} brackets inside each other`);
-    if (++this.values > valuesMax) this.fail(`expected at most ${valuesMax} values`);
-    const place = { line: this.line, column: this.at - this.lineStart };
-    const value = this.bare(depth);
-    this.skipBlanks();
+  #value(depth: number): JsonValue {
+    if (depth > depthMax) this.#fail(`expected at most ${depthMax} brackets inside each other`);
+    if (++this.#values > valuesMax) this.#fail(`expected at most ${valuesMax} values`);
+    const place = { line: this.#line, column: this.#at - this.#lineStart };
+    const value = this.#bare(depth);
+    this.#skipBlanks();
     return { ...place, ...value };
   }
 
-  private bare(depth: number): Bare {
-    if (this.maybe('{')) return { kind: 'object', members: this.members(depth) };
-    if (this.maybe('[')) return { kind: 'array', items: this.items(depth) };
-    if (this.text[this.at] === '"') return { kind: 'string', value: this.string() };
-    const number = this.match(/-?(?:0|[1-9]\d{0,400})(?:\.\d{1,400})?(?:e[+-]?\d{1,10})?/iy);
+  #bare(depth: number): Bare {
+    if (this.#maybe('{')) return { kind: 'object', members: this.#members(depth) };
+    if (this.#maybe('[')) return { kind: 'array', items: this.#items(depth) };
+    if (this.#text[this.#at] === '"') return { kind: 'string', value: this.#string() };
+    const number = this.#match(/-?(?:0|[1-9]\d{0,400})(?:\.\d{1,400})?(?:e[+-]?\d{1,10})?/iy);
     if (number !== undefined) return { kind: 'number', value: Number(number) };
-    const word = this.match(/true|false|null/y);
-    if (word === undefined) this.fail('expected a value: {, [, a text in quotes, a number, true, false or null');
+    const word = this.#match(/true|false|null/y);
+    if (word === undefined) this.#fail('expected a value: {, [, a text in quotes, a number, true, false or null');
     return word === 'null' ? { kind: 'null' } : { kind: 'boolean', value: word === 'true' };
   }
 
-  private string(): string {
-    let end = this.at + 1;
+  #string(): string {
+    let end = this.#at + 1;
     // a backslash takes the character behind it along, so that an escaped quote ends nothing
-    for (; this.text[end] !== '"' && end < this.text.length; end++) if (this.text[end] === '\\') end++;
+    for (; this.#text[end] !== '"' && end < this.#text.length; end++) if (this.#text[end] === '\\') end++;
     try {
-      const value: unknown = JSON.parse(this.text.slice(this.at, end + 1));
-      this.at = end + 1;
+      const value: unknown = JSON.parse(this.#text.slice(this.#at, end + 1));
+      this.#at = end + 1;
       return String(value);
     } catch {
-      return this.fail('expected a text in quotes, in one line and with no other escapes than those of JSON');
+      return this.#fail('expected a text in quotes, in one line and with no other escapes than those of JSON');
     }
   }
 
-  private members(depth: number): Map<string, JsonValue> {
+  #members(depth: number): Map<string, JsonValue> {
     const members = new Map<string, JsonValue>();
-    if (this.maybe('}')) return members;
+    if (this.#maybe('}')) return members;
     do {
-      if (this.text[this.at] !== '"')
-        this.fail('expected the name of a member in quotes; none follows a comma before a }');
-      const name = this.string();
-      this.skipBlanks();
-      if (!this.maybe(':')) this.fail('expected a colon behind the name of a member');
-      members.set(name, this.value(depth + 1));
-    } while (this.maybe(','));
-    if (!this.maybe('}')) this.fail('expected a comma and the next member, or }');
+      if (this.#text[this.#at] !== '"')
+        this.#fail('expected the name of a member in quotes; none follows a comma before a }');
+      const name = this.#string();
+      this.#skipBlanks();
+      if (!this.#maybe(':')) this.#fail('expected a colon behind the name of a member');
+      members.set(name, this.#value(depth + 1));
+    } while (this.#maybe(','));
+    if (!this.#maybe('}')) this.#fail('expected a comma and the next member, or }');
     return members;
   }
 
-  private items(depth: number): JsonValue[] {
+  #items(depth: number): JsonValue[] {
     const items: JsonValue[] = [];
-    if (this.maybe(']')) return items;
-    do items.push(this.value(depth + 1));
-    while (this.maybe(','));
-    if (!this.maybe(']')) this.fail('expected a comma and the next value, or ]');
+    if (this.#maybe(']')) return items;
+    do items.push(this.#value(depth + 1));
+    while (this.#maybe(','));
+    if (!this.#maybe(']')) this.#fail('expected a comma and the next value, or ]');
     return items;
   }
 }

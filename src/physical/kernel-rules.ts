@@ -4,6 +4,7 @@
  */
 import { type PfnExtent, roundDown } from './geometry.ts';
 import type { Platform } from './platforms.ts';
+import { parseRelease, type Release, version } from './release.ts';
 
 /**
  * What the boot log tells about page frames that have a descriptor and are no memory:
@@ -56,31 +57,6 @@ export interface KernelRules {
 /** The release whose rules hold unless another is known: that of the default profile. */
 export const defaultRelease = '6.1';
 
-/** A release as one number that can be compared: 5.11.7 is 5011007. */
-interface Release {
-  readonly age: number;
-  /** Whether it is a distribution's build of a stable kernel, whose patch level the name hides, such as `5.10.0-8-amd64`. */
-  readonly isDistribution: boolean;
-}
-
-function parseRelease(release: string): Release {
-  const [, major, minor, patch = '0', rest = ''] = /^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(.*)$/s.exec(release) ?? [];
-  if (major === undefined || minor === undefined) {
-    const what = 'release must begin with the version of a kernel, such as 6.1 or 5.11.0-rc4';
-    throw new RangeError(`${what}, not ${JSON.stringify(release)}`);
-  }
-  // linux-next holds what the release after this one will have
-  const next = /-next-\d/.test(rest) ? 1 : 0;
-  return {
-    age: version(Number(major), Number(minor) + next, Number(patch)),
-    isDistribution: patch === '0' && /^-\d{1,4}-[a-z]/.test(rest),
-  };
-}
-
-function version(major: number, minor: number, patch = 0): number {
-  return major * 1_000_000 + minor * 1000 + patch;
-}
-
 /** 0740a50b9baa and its forerunners; stable took it over in March 2021. */
 function unavailableRule({ age, isDistribution }: Release): UnavailableRule {
   if (age < version(4, 20)) return 'memblock-reserved';
@@ -126,6 +102,10 @@ function zoneBitsAt({ architecture }: Platform, age: number): ZoneBits {
  */
 export function kernelRules(platform: Platform, release: string): KernelRules {
   const parsed = parseRelease(release);
+  if (parsed === undefined) {
+    const what = 'release must begin with the version of a kernel, such as 6.1 or 5.11.0-rc4';
+    throw new RangeError(`${what}, not ${JSON.stringify(release)}`);
+  }
   const { age } = parsed;
   const unavailable = unavailableRule(parsed);
   return {

@@ -1,4 +1,5 @@
 /** Where the zone Movable begins on each node when the kernel was told `movablecore=`. */
+import { pagesOf } from './extents.ts';
 import { type PfnExtent, roundUp } from './geometry.ts';
 
 /** The memory of one node that was there at boot. */
@@ -58,10 +59,7 @@ function takeShare(shares: Shares, { nid, extents }: NodeMemory, sharePages: num
  */
 export function movableStarts(nodes: readonly NodeMemory[], request: MovableRequest): Map<number, number> {
   const { movablePages, blockPages, usableStartPfn } = request;
-  const totalPages = nodes.reduce(
-    (sum, { extents }) => sum + extents.reduce((pages, { startPfn, endPfn }) => pages + endPfn - startPfn, 0),
-    0,
-  );
+  const totalPages = nodes.reduce((sum, { extents }) => sum + pagesOf(extents), 0);
   const shares: Shares = {
     requiredPages: totalPages - Math.min(totalPages, roundUp(movablePages, blockPages)),
     starts: new Map(),

@@ -55,18 +55,18 @@ const bareModes: ReadonlySet<string> = new Set(['raw', 'sector', 'safe', 'famfs'
 /** Reads the members of one object; what is wrong is refused at its place. */
 class ObjectReader {
   readonly members: Members;
-  private readonly place: JsonPlace;
-  private readonly refuse: RefuseLine;
+  readonly #place: JsonPlace;
+  readonly #refuse: RefuseLine;
 
   constructor(place: JsonPlace, members: Members, refuse: RefuseLine) {
-    this.place = place;
+    this.#place = place;
     this.members = members;
-    this.refuse = refuse;
+    this.#refuse = refuse;
   }
 
   fail(problem: string, name?: string): never {
-    const { line, column } = (name === undefined ? undefined : this.members.get(name)) ?? this.place;
-    return this.refuse(line, column, problem);
+    const { line, column } = (name === undefined ? undefined : this.members.get(name)) ?? this.#place;
+    return this.#refuse(line, column, problem);
   }
 
   text(name: string): string | undefined {
@@ -103,74 +103,74 @@ class ListReader {
   readonly devices: ListedDevice[] = [];
   /** Devices without page descriptors, by what they are. */
   readonly passed: Map<string, number> = new Map();
-  private readonly refuse: RefuseLine;
-  private readonly pageBytes: number;
+  readonly #refuse: RefuseLine;
+  readonly #pageBytes: number;
 
   constructor(refuse: RefuseLine, pageBytes: number) {
-    this.refuse = refuse;
-    this.pageBytes = pageBytes;
+    this.#refuse = refuse;
+    this.#pageBytes = pageBytes;
   }
 
   visit(value: JsonValue, around: Around): void {
     if (value.kind === 'array') for (const item of value.items) this.visit(item, around);
     if (value.kind !== 'object') return;
-    const object = new ObjectReader(value, value.members, this.refuse);
-    const isNamespace = /^namespace\d+\.\d+$/.test(this.nameIn(value.members, 'dev'));
-    if (isNamespace || /^dax\d+\.\d+$/.test(this.nameIn(value.members, 'chardev'))) {
-      this.take(value, object, isNamespace, around);
+    const object = new ObjectReader(value, value.members, this.#refuse);
+    const isNamespace = /^namespace\d+\.\d+$/.test(this.#nameIn(value.members, 'dev'));
+    if (isNamespace || /^dax\d+\.\d+$/.test(this.#nameIn(value.members, 'chardev'))) {
+      this.#take(value, object, isNamespace, around);
       return;
     }
     const nid = object.node('numa_node') ?? around.nid;
     for (const member of value.members.values()) this.visit(member, { nid });
   }
 
-  private nameIn(members: Members, name: string): string {
+  #nameIn(members: Members, name: string): string {
     const value = members.get(name);
     return value?.kind === 'string' ? value.value : '';
   }
 
-  private pass(what: string): void {
+  #pass(what: string): void {
     this.passed.set(what, (this.passed.get(what) ?? 0) + 1);
   }
 
   /** The device-dax device that a verbose listing tells inside of its namespace. */
-  private daxOf(members: Members): (JsonPlace & { readonly kind: 'object'; readonly members: Members }) | undefined {
+  #daxOf(members: Members): (JsonPlace & { readonly kind: 'object'; readonly members: Members }) | undefined {
     const region = members.get('daxregion');
     const devices = region?.kind === 'object' ? region.members.get('devices') : undefined;
     const [device] = devices?.kind === 'array' ? devices.items : [];
     return device?.kind === 'object' ? device : undefined;
   }
 
-  private take(place: JsonPlace, object: ObjectReader, isNamespace: boolean, around: Around): void {
+  #take(place: JsonPlace, object: ObjectReader, isNamespace: boolean, around: Around): void {
     if (this.devices.length >= devicesMax) object.fail(`expected at most ${devicesMax} devices`);
     const word = object.text('mode') ?? object.fail('expected a "mode": fsdax, devdax, raw, sector or system-ram');
     const mode = modes.get(word);
     if (mode === undefined || object.text('state') === 'disabled') {
-      this.pass(mode ? 'disabled' : bareModes.has(word) ? `in the mode ${word}` : 'in an unknown mode');
+      this.#pass(mode ? 'disabled' : bareModes.has(word) ? `in the mode ${word}` : 'in an unknown mode');
       return;
     }
-    const dax = isNamespace ? this.daxOf(object.members) : undefined;
-    if (dax && this.nameIn(dax.members, 'mode') === 'system-ram' && this.nameIn(dax.members, 'chardev') !== '') {
+    const dax = isNamespace ? this.#daxOf(object.members) : undefined;
+    if (dax && this.#nameIn(dax.members, 'mode') === 'system-ram' && this.#nameIn(dax.members, 'chardev') !== '') {
       // kmem has the data, and nobody has descriptors for the rest
-      this.take(dax, new ObjectReader(dax, dax.members, this.refuse), false, around);
+      this.#take(dax, new ObjectReader(dax, dax.members, this.#refuse), false, around);
       return;
     }
     const alignBytes = object.number('align', byteLimit) ?? defaultAlignBytes;
-    if (!isAlignment(alignBytes, this.pageBytes)) {
-      object.fail(`expected "align" to be a power of two from ${this.pageBytes} to 2^30`, 'align');
+    if (!isAlignment(alignBytes, this.#pageBytes)) {
+      object.fail(`expected "align" to be a power of two from ${this.#pageBytes} to 2^30`, 'align');
     }
     const sizeBytes = object.number('size', byteLimit) ?? object.fail('expected a "size" in bytes');
-    if (sizeBytes < this.pageBytes)
-      object.fail(`expected "size" to be at least a page, ${this.pageBytes} bytes`, 'size');
+    if (sizeBytes < this.#pageBytes)
+      object.fail(`expected "size" to be at least a page, ${this.#pageBytes} bytes`, 'size');
     const nid = mode === 'system-ram' ? object.node('target_node') : object.node('numa_node');
     const startByte = object.number('resource', byteLimit - 1);
     this.devices.push({
       line: place.line,
       column: place.column,
-      name: this.nameIn(object.members, isNamespace ? 'dev' : 'chardev'),
-      chardev: object.text('chardev') ?? (dax && this.nameIn(dax.members, 'chardev')),
+      name: this.#nameIn(object.members, isNamespace ? 'dev' : 'chardev'),
+      chardev: object.text('chardev') ?? (dax && this.#nameIn(dax.members, 'chardev')),
       mode,
-      map: isNamespace ? this.mapOf(object, mode) : undefined,
+      map: isNamespace ? this.#mapOf(object, mode) : undefined,
       alignBytes,
       sizeBytes,
       nid: nid ?? around.nid,
@@ -179,7 +179,7 @@ class ListReader {
     });
   }
 
-  private mapOf(object: ObjectReader, mode: ListedDevice['mode']): NamespaceMap | undefined {
+  #mapOf(object: ObjectReader, mode: ListedDevice['mode']): NamespaceMap | undefined {
     const map = object.text('map') ?? 'mem';
     // without an info block there is neither an alignment nor a uuid of one (nd_namespace_io that Linux maps as it is)
     const isBare = mode === 'fsdax' && map === 'mem' && !object.members.has('align');

@@ -73,32 +73,32 @@ function resourcesByName(iomem: IomemMap): Map<string, IomemResource> {
 /** Finds where the devices of a listing lie. */
 class Locator {
   readonly notes: string[] = [];
-  private readonly named: Map<string, IomemResource> | undefined;
-  private readonly iomemPath: string;
-  private readonly pageBytes: number;
-  private readonly refuse: RefuseLine;
-  private nextByte = baseByte;
-  private guesses = 0;
+  readonly #named: Map<string, IomemResource> | undefined;
+  readonly #iomemPath: string;
+  readonly #pageBytes: number;
+  readonly #refuse: RefuseLine;
+  #nextByte = baseByte;
+  #guesses = 0;
 
   constructor(iomem: IomemMap | undefined, iomemPath: string, pageBytes: number, refuse: RefuseLine) {
-    this.named = iomem && resourcesByName(iomem);
-    this.iomemPath = iomemPath;
-    this.pageBytes = pageBytes;
-    this.refuse = refuse;
+    this.#named = iomem && resourcesByName(iomem);
+    this.#iomemPath = iomemPath;
+    this.#pageBytes = pageBytes;
+    this.#refuse = refuse;
   }
 
   find(device: ListedDevice): Location {
-    const found = this.named ? this.inMap(device, this.named) : this.withoutMap(device);
+    const found = this.#named ? this.#inMap(device, this.#named) : this.#withoutMap(device);
     if (found.endByte <= byteLimit) return found;
-    return this.refuse(device.line, device.column, `expected ${device.name} to end below 2^${physicalAddressBits}`);
+    return this.#refuse(device.line, device.column, `expected ${device.name} to end below 2^${physicalAddressBits}`);
   }
 
-  private inMap(device: ListedDevice, named: Map<string, IomemResource>): Location {
+  #inMap(device: ListedDevice, named: Map<string, IomemResource>): Location {
     const { name, chardev } = device;
     const resource = named.get(name);
     if (resource === undefined || resource.lastByte >= BigInt(byteLimit)) {
-      const where = `expected ${name} to be in ${this.iomemPath}`;
-      return this.refuse(device.line, device.column, `${where}; are both of the same machine, and is it enabled?`);
+      const where = `expected ${name} to be in ${this.#iomemPath}`;
+      return this.#refuse(device.line, device.column, `${where}; are both of the same machine, and is it enabled?`);
     }
     const startByte = Number(resource.firstByte);
     // a device-dax device has a resource of its own, where its data is
@@ -109,24 +109,24 @@ class Locator {
     }
     // the resource of a devdax namespace ends where its data begins
     const wholeBytes = device.mode === 'devdax' ? undefined : Number(resource.lastByte) + 1 - startByte;
-    return locate(device, startByte, this.pageBytes, wholeBytes);
+    return locate(device, startByte, this.#pageBytes, wholeBytes);
   }
 
-  private withoutMap(device: ListedDevice): Location {
-    if (device.startByte !== undefined) return locate(device, device.startByte, this.pageBytes);
-    this.guesses++;
-    const layout = layoutOf(device, this.pageBytes);
-    const startByte = roundUp(this.nextByte, Math.max(device.alignBytes, 2 ** 21));
+  #withoutMap(device: ListedDevice): Location {
+    if (device.startByte !== undefined) return locate(device, device.startByte, this.#pageBytes);
+    this.#guesses++;
+    const layout = layoutOf(device, this.#pageBytes);
+    const startByte = roundUp(this.#nextByte, Math.max(device.alignBytes, 2 ** 21));
     const wholeBytes = layout ? wholeBytesOf(device.sizeBytes, layout) : device.sizeBytes;
-    this.nextByte = startByte + wholeBytes;
-    return locate(device, startByte, this.pageBytes, wholeBytes);
+    this.#nextByte = startByte + wholeBytes;
+    return locate(device, startByte, this.#pageBytes, wholeBytes);
   }
 
   /** What was guessed. */
   finalNotes(): string[] {
     const from = `0x${baseByte.toString(16)}`;
     const note = `The listing does not tell addresses; its memory is laid out from ${from} on (--iomem FILE tells them).`;
-    return this.guesses > 0 ? [note] : [];
+    return this.#guesses > 0 ? [note] : [];
   }
 }
 

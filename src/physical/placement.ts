@@ -1,4 +1,5 @@
 /** Gives every extent of memory its node, from what sysfs tells about memory blocks and persistent memory. */
+import { overlay, pagesOf, without } from './extents.ts';
 import { intersect, type PfnExtent } from './geometry.ts';
 import type { IomemExtent } from './iomem-memory.ts';
 import type { MemoryBlock, PmemRegion } from './sysfs.ts';
@@ -29,22 +30,12 @@ interface Piece extends PfnExtent {
   readonly extent: IomemExtent;
 }
 
-/** Cuts sorted extents at block borders. One pass over both: a machine may have a hundred thousand blocks. */
+/** Cuts sorted extents at block borders. */
 function cutAtBlocks(extents: readonly IomemExtent[], blocks: readonly MemoryBlock[]): Piece[] {
   const pieces: Piece[] = [];
-  let next = 0;
-  for (const extent of extents) {
-    let startPfn = extent.startPfn;
-    while (startPfn < extent.endPfn) {
-      while (next < blocks.length && (blocks[next] as MemoryBlock).endPfn <= startPfn) next++;
-      const ahead = blocks[next];
-      const block = ahead && ahead.startPfn <= startPfn ? ahead : undefined;
-      const border = block?.endPfn ?? ahead?.startPfn ?? extent.endPfn;
-      const endPfn = Math.min(border, extent.endPfn);
-      pieces.push({ startPfn, endPfn, block, extent });
-      startPfn = endPfn;
-    }
-  }
+  overlay(extents, blocks, (piece, extent, block) => {
+    pieces.push({ ...piece, block, extent });
+  });
   return pieces;
 }
 
@@ -73,10 +64,7 @@ function apartFrom(
 
 /** Persistent memory of the memory map that has no descriptors. */
 function undescribedNotes(told: readonly PfnExtent[], devices: readonly PfnExtent[]): string[] {
-  const pagesIn = (extents: readonly PfnExtent[]): number =>
-    extents.reduce((pages, { startPfn, endPfn }) => pages + endPfn - startPfn, 0);
-  const described = told.flatMap((extent) => devices.map((device) => intersect(extent, device)));
-  const pages = pagesIn(told) - pagesIn(described);
+  const pages = pagesOf(without(told, devices));
   return pages > 0
     ? [`${pages} pages of persistent memory belong to no namespace that has page descriptors; they are left out.`]
     : [];

@@ -30,7 +30,7 @@ export function readPageBytes(auxvPath = '/proc/self/auxv'): number | undefined 
  * The platform of an architecture in Node.js's words and a size of pages.
  * @param pageBytes undefined where it is not known: then the usual one of the architecture.
  */
-export function platformOf(arch: string, pageBytes: number | undefined): ThisMachine {
+export function platformOfHost(arch: string, pageBytes: number | undefined): ThisMachine {
   const byPage: Readonly<Record<string, Readonly<Record<number, PlatformName>>>> = {
     x64: { 4096: 'x86-64' },
     arm64: { 4096: 'arm64-4k', 16384: 'arm64-16k', 65536: 'arm64-64k' },
@@ -46,5 +46,5 @@ export function platformOf(arch: string, pageBytes: number | undefined): ThisMac
 
 /** The machine that this process runs on. */
 export function thisMachine(): ThisMachine {
-  return platformOf(process.arch, readPageBytes());
+  return platformOfHost(process.arch, readPageBytes());
 }

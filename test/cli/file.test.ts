@@ -195,11 +195,11 @@ describe.skipIf(skipReason !== undefined)(named('inspect and verify'), () => {
   ])('inspect --pfn %s tells one descriptor', async (text, pfn) => {
     const path = await made();
     const told = await json('inspect', path, '--pfn', text);
-    expect(told).toMatchObject({ pfn, nid: 0, zone: 'Normal', chunk: 3, state: 'ready' });
+    expect(told).toMatchObject({ pfn, nid: 0, zone: 'Normal', use: 'present', chunk: 3, state: 'ready' });
     expect(told['words']).toHaveLength(16);
     expect(told['fields']).toEqual(expect.objectContaining({}));
     const lines = (await done('inspect', path, '--pfn', text)).split('\n');
-    expect(lines[0]).toBe('pfn 1540 (0x604): node 0, zone Normal, chunk 3, which is ready');
+    expect(lines[0]).toBe('pfn 1540 (0x604): node 0, zone Normal, present, chunk 3, which is ready');
     expect(lines[1]).toMatch(/^ {2}([0-9a-f]{16} ){3}[0-9a-f]{16}$/);
     expect(lines[2]).toMatch(/^ {2}([0-9a-f]{16} ){3}[0-9a-f]{16}$/);
   });

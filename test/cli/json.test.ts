@@ -39,6 +39,7 @@ const contract = {
     chunkPages: 'number',
     chunks: 'number',
   }),
+  platform: 'string',
   threads: 'number',
   storePath: 'string',
   backing: { requested: 'string', effective: 'string', pageSize: 'number', durability: 'string' },

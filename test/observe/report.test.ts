@@ -116,6 +116,18 @@ describe('the report', () => {
     );
   });
 
+  it('tells the memory without that of holes, which have none', () => {
+    const [range] = report.ranges as [RangeReport];
+    const holes = { ...range, nid: 1, pages: 512, uses: uses(0, { unavailable: 512 }) };
+    const ranges = [{ ...range, pages: 4096, uses: uses(3072, { reserved: 512, unavailable: 512 }) }, holes];
+    const told = lines({ platform: 'arm64-64k', ranges });
+    expect(told.slice(3, 6)).toEqual([
+      '  node  zone  kind  first pfn  last pfn  pages   memory  descriptors  chunks  pages/chunk  of these',
+      '     0  DMA   ram         0x1     0xfff  4,096  224 MiB      256 KiB       8          512  512 reserved, 512 unavailable',
+      '     1  DMA   ram         0x1     0xfff    512     none     32.0 KiB       8          512  512 unavailable',
+    ]);
+  });
+
   it('says why the backing is not the one that was asked for', () => {
     const backing = { ...report.backing, effective: 'shared', reason: 'huge pages are off', pageSize: 4096 } as const;
     expect(lines({ backing })).toContain(
@@ -235,7 +247,7 @@ describe('what a file holds', () => {
     ).toEqual([
       '  node  zone  kind  first pfn  last pfn  pages    memory  descriptors  chunks  pages/chunk  of these',
       '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512',
-      '     0  DMA   ram         0x1     0xfff  4,095  16.0 MiB      256 KiB       8          512  1,200 reserved, 96 unavailable',
+      '     0  DMA   ram         0x1     0xfff  4,095  15.6 MiB      256 KiB       8          512  1,200 reserved, 96 unavailable',
     ]);
   });
 
@@ -252,10 +264,19 @@ describe('what a file holds', () => {
 
   it('of one descriptor is eight words of 64 bits in hexadecimal, and its fields', () => {
     const words = Array.from({ length: 16 }, (_, word) => word + 0xf000_0000);
-    const note: DescriptorNote = { pfn: 4096, nid: 1, zone: 'Normal', chunk: 8, state: 'ready', words, fields: null };
+    const note: DescriptorNote = {
+      pfn: 4096,
+      nid: 1,
+      zone: 'Normal',
+      use: 'reserved',
+      chunk: 8,
+      state: 'ready',
+      words,
+      fields: null,
+    };
     expect(formatDescriptor({ ...note, fields: { zone: '2', node: '1' } })).toBe(
       [
-        'pfn 4096 (0x1000): node 1, zone Normal, chunk 8, which is ready',
+        'pfn 4096 (0x1000): node 1, zone Normal, reserved, chunk 8, which is ready',
         '  f0000001f0000000 f0000003f0000002 f0000005f0000004 f0000007f0000006',
         '  f0000009f0000008 f000000bf000000a f000000df000000c f000000ff000000e',
         '  zone             2',

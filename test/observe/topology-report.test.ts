@@ -87,6 +87,13 @@ describe('the text', () => {
     expect(log.filter((told) => /unavailable/.test(told))).toEqual([`  ${line}`]);
   });
 
+  it('adds up the unavailable pages that have descriptors, and says so where the log of that kernel counts others', () => {
+    const summary = (kernel: string): string | undefined =>
+      formatTopology(reportOf({ ...smallMachine, kernel })).split('\n')[2];
+    expect(summary('6.1')).toMatch(/ · 8,290 in unavailable ranges$/);
+    expect(summary('4.19')).toMatch(/ · 8,290 in unavailable ranges \(its log counts 0\)$/);
+  });
+
   it('has no line on unavailable pages where there are none, as the log has none', () => {
     expect(section(formatTopology(simulated('1x8GiB')), 'as the log')).toEqual([
       '  Zone ranges:',
@@ -162,6 +169,7 @@ describe('the object', () => {
       'pages',
       'descriptorBytes',
       'presentPages',
+      'unavailablePages',
       'memoryBytes',
       'memmapBytes',
       'devicePages',
@@ -234,6 +242,7 @@ describe('the object', () => {
         { startPfn: 0x2_0200, endPfn: 0x2_8000, use: 'present' },
       ],
     });
+    expect(report.unavailablePages).toBe(8290);
     expect(report.unavailable).toEqual({
       rule: 'per-zone',
       totalPages: 8290,

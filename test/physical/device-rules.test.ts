@@ -8,7 +8,6 @@ import {
   isAlignment,
   wholeBytesOf,
 } from '../../dist/src/physical/device-rules.js';
-import { atLeast } from '../../dist/src/physical/release.js';
 
 const mib = 2 ** 20;
 const gib = 2 ** 30;
@@ -92,22 +91,5 @@ describe('compound pages', () => {
     [Number.NaN, 4096, false],
   ])('an alignment of %d with pages of %d is one: %s', (bytes, pageBytes, is) => {
     expect(isAlignment(bytes, pageBytes)).toBe(is);
-  });
-});
-
-describe('a release', () => {
-  it.each([
-    ['5.17', true],
-    ['5.17.0-rc4-00015-g45dfb8a5659a', true],
-    ['6.0', true],
-    ['10.2', true],
-    ['5.16.99', false],
-    ['4.19.19.mx64.244', false],
-    ['5', false],
-    ['', false],
-    ['zebra', false],
-    ['5.1', false],
-  ])('%s is 5.17 or later: %s', (release, is) => {
-    expect(atLeast(release, 5, 17)).toBe(is);
   });
 });

@@ -13,6 +13,7 @@ import {
   findRange,
   firstChunk,
   intersect,
+  isPowerOfTwo,
   type PfnExtent,
   pageblockOf,
   pageblockStart,
@@ -321,6 +322,19 @@ describe('pfn arithmetic', () => {
         const range = chunkGeometry(extent(lead, lead + pages));
         expect(pageblockOf(range, range.endPfn - 1)).toBeLessThan(pageblocksMax(pages));
       }
+    },
+  );
+});
+
+describe('a power of two', () => {
+  it.each([1, 2, 512, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52])('%d is one', (value) => {
+    expect(isPowerOfTwo(value)).toBe(true);
+  });
+
+  it.each([0, -2, 0.5, 3, 511, 2 ** 31 - 1, 2 ** 32 + 1, 2 ** 52 - 1, 2 ** 53, Number.NaN, Number.POSITIVE_INFINITY])(
+    '%d is none',
+    (value) => {
+      expect(isPowerOfTwo(value)).toBe(false);
     },
   );
 });

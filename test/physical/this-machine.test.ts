@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { platformOf, readPageBytes, thisMachine } from '../../dist/src/physical/this-machine.js';
+import { platformOfHost, readPageBytes, thisMachine } from '../../dist/src/physical/this-machine.js';
 
 function auxv(...entries: readonly (readonly [number, number])[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'vmemmap-auxv-'));
@@ -37,7 +37,7 @@ describe('the platform', () => {
     ['arm64', undefined, 'arm64-4k'],
     ['ppc64', 65_536, 'power-64k'],
   ])('of %s with pages of %s is %s', (arch, pageBytes, platform) => {
-    expect(platformOf(arch, pageBytes)).toEqual({ platform, notes: [] });
+    expect(platformOfHost(arch, pageBytes)).toEqual({ platform, notes: [] });
   });
 
   it.each([
@@ -45,13 +45,13 @@ describe('the platform', () => {
     ['ppc64', 4096, 'ppc64 with pages of 4096 bytes'],
     ['toString', undefined, 'toString'],
   ])('of %s with pages of %s is none that is known, and a note says what is taken', (arch, pageBytes, what) => {
-    expect(platformOf(arch, pageBytes)).toEqual({
+    expect(platformOfHost(arch, pageBytes)).toEqual({
       platform: undefined,
       notes: [`This is a machine of the architecture ${what}; it is taken as x86-64.`],
     });
   });
 
   it('of this machine is one of its architecture', () => {
-    expect(thisMachine()).toEqual(platformOf(process.arch, readPageBytes()));
+    expect(thisMachine()).toEqual(platformOfHost(process.arch, readPageBytes()));
   });
 });

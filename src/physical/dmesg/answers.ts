@@ -1,21 +1,11 @@
 /** Reads the kernel's own answers in a boot log, to be compared with what this project makes of the same memory. */
 import { type PfnExtent, pagesInside } from '../geometry.ts';
-import { type PlatformName, platforms } from '../platforms.ts';
 import { nodesMax, type ZoneName, zones } from '../zones.ts';
-import { lastBoot } from './boots.ts';
-import { collect } from './collected.ts';
 import type { DeferredAnswer, KernelAnswers, NodeAnswer, UnavailableAnswer, ZoneAnswer } from './kernel-answers.ts';
-import { checkLength, type LogLine, logLines, refuser } from './lines.ts';
+import { type LogLine, logLines } from './lines.ts';
+import { type DmesgOptions, readLog } from './told-log.ts';
 
 export type { KernelAnswers } from './kernel-answers.ts';
-
-/** What the caller knows about a log. */
-export interface AnswerOptions {
-  /** What to call the log in errors. */
-  readonly file?: string | undefined;
-  /** Architecture and page size, as for the reader of the machine. */
-  readonly platform?: PlatformName | undefined;
-}
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -47,81 +37,81 @@ class AnswerReader {
   readonly gaps: UnavailableAnswer['lines'][number][] = [];
   readonly deferred: DeferredAnswer[] = [];
   readonly rest: Partial<Mutable<KernelAnswers>> = {};
-  private readonly pageBytes: number;
+  readonly #pageBytes: number;
   /** Inside of "Zone ranges:". */
-  private inRanges = false;
+  #inRanges = false;
   /** Node that the lines about zones belong to. */
-  private nid = 0;
+  #nid = 0;
   /** Zone of a /proc/zoneinfo. */
-  private zoneinfo: Mutable<ZoneAnswer> | undefined;
+  #zoneinfo: Mutable<ZoneAnswer> | undefined;
 
   constructor(pageBytes: number) {
-    this.pageBytes = pageBytes;
+    this.#pageBytes = pageBytes;
   }
 
   take({ text }: LogLine): void {
-    if (this.takeRange(text) || this.takeNode(text) || this.takeZone(text) || this.takeZoneinfo(text)) return;
-    this.takeTotal(text);
+    if (this.#takeRange(text) || this.#takeNode(text) || this.#takeZone(text) || this.#takeZoneinfo(text)) return;
+    this.#takeTotal(text);
   }
 
-  private extentOf(first: string, last: string): PfnExtent {
-    return pagesInside(Number.parseInt(first, 16), Number.parseInt(last, 16), this.pageBytes);
+  #extentOf(first: string, last: string): PfnExtent {
+    return pagesInside(Number.parseInt(first, 16), Number.parseInt(last, 16), this.#pageBytes);
   }
 
-  private nodeOf(nid: number): Mutable<NodeAnswer> {
+  #nodeOf(nid: number): Mutable<NodeAnswer> {
     const node = this.nodes.get(nid) ?? { nid };
     if (nid < nodesMax) this.nodes.set(nid, node);
     return node;
   }
 
-  private zoneOf(nid: number, name: string): Mutable<ZoneAnswer> {
+  #zoneOf(nid: number, name: string): Mutable<ZoneAnswer> {
     const key = `${nid} ${name}`;
     const zone = this.zones.get(key) ?? { nid, zone: zones[name as ZoneName] };
     if (nid < nodesMax) this.zones.set(key, zone);
     return zone;
   }
 
-  private takeRange(text: string): boolean {
+  #takeRange(text: string): boolean {
     if (text === 'Zone ranges:') {
-      this.inRanges = true;
+      this.#inRanges = true;
       this.zoneRanges = [];
       return true;
     }
-    const [, name, first, last] = this.inRanges ? (rangePattern.exec(text) ?? []) : [];
-    this.inRanges = name !== undefined;
+    const [, name, first, last] = this.#inRanges ? (rangePattern.exec(text) ?? []) : [];
+    this.#inRanges = name !== undefined;
     if (name === undefined) return false;
-    const extent = first && last ? this.extentOf(first, last) : { startPfn: 0, endPfn: 0 };
+    const extent = first && last ? this.#extentOf(first, last) : { startPfn: 0, endPfn: 0 };
     this.zoneRanges.push({ zone: zones[name as ZoneName], ...extent });
     return true;
   }
 
-  private takeNode(text: string): boolean {
+  #takeNode(text: string): boolean {
     const [, setUp, first, last] = setupPattern.exec(text) ?? [];
     if (setUp !== undefined) {
-      this.nid = Number(setUp);
-      const node = this.nodeOf(this.nid);
+      this.#nid = Number(setUp);
+      const node = this.#nodeOf(this.#nid);
       // a node without memory begins and ends at 0 in older kernels
-      if (first && last && Number.parseInt(last, 16) > 0) Object.assign(node, this.extentOf(first, last));
+      if (first && last && Number.parseInt(last, 16) > 0) Object.assign(node, this.#extentOf(first, last));
       return true;
     }
     const [, counted, pages] = totalPattern.exec(text) ?? [];
     if (counted !== undefined) {
-      this.nid = Number(counted);
-      this.nodeOf(this.nid).totalPages = Number(pages);
+      this.#nid = Number(counted);
+      this.#nodeOf(this.#nid).totalPages = Number(pages);
       return true;
     }
     const [, bytes, nid] = memmapPattern.exec(text) ?? [];
     if (bytes !== undefined) {
-      const node = this.nodeOf(Number(nid));
+      const node = this.#nodeOf(Number(nid));
       node.memmapBytes = (node.memmapBytes ?? 0) + Number(bytes);
     }
     return bytes !== undefined;
   }
 
-  private takeZone(text: string): boolean {
+  #takeZone(text: string): boolean {
     const [, name, pages, isPresent, isMemmap] = zonePattern.exec(text) ?? [];
     if (name !== undefined) {
-      const zone = this.zoneOf(this.nid, name);
+      const zone = this.#zoneOf(this.#nid, name);
       if (isPresent) zone.presentPages = Number(pages);
       else if (isMemmap) zone.memmapPages = Number(pages);
       else zone.reservedPages = Number(pages);
@@ -133,19 +123,19 @@ class AnswerReader {
     return true;
   }
 
-  private takeZoneinfo(text: string): boolean {
+  #takeZoneinfo(text: string): boolean {
     const [, nid, name] = zoneinfoPattern.exec(text) ?? [];
     if (nid !== undefined && name !== undefined) {
-      this.zoneinfo = this.zoneOf(Number(nid), name);
+      this.#zoneinfo = this.#zoneOf(Number(nid), name);
       return true;
     }
     const [, what, pages] = zoneinfoCountPattern.exec(text) ?? [];
-    if (what === undefined || this.zoneinfo === undefined) return false;
-    this.zoneinfo[`${what}Pages` as 'spannedPages' | 'presentPages' | 'managedPages'] = Number(pages);
+    if (what === undefined || this.#zoneinfo === undefined) return false;
+    this.#zoneinfo[`${what}Pages` as 'spannedPages' | 'presentPages' | 'managedPages'] = Number(pages);
     return true;
   }
 
-  private takeTotal(text: string): void {
+  #takeTotal(text: string): void {
     const [, words, pages] = gapsPattern.exec(text) ?? [];
     if (words !== undefined) {
       const rule = words.startsWith('Zeroed') ? 'zeroed' : 'memblock-reserved';
@@ -179,17 +169,9 @@ class AnswerReader {
  * The kernel's answers in a boot log, of the same boot that the machine is read from. Text of /proc/zoneinfo in it is read, too.
  * @throws VmemmapError DMESG_SYNTAX, DETECT_FAILED: as the reader of the machine.
  */
-export function readAnswers(log: string, options: AnswerOptions = {}): KernelAnswers {
-  const { file = 'the boot log' } = options;
-  const refuse = refuser(log, file);
-  checkLength(log, refuse);
-  const boot = lastBoot(log);
-  const told = collect(log, boot);
-  const bytesOf = (name: PlatformName): number => platforms[name].pageSizeBytes;
-  const first = told.hints.decide(options.platform, [], file).platform;
-  const early = told.early.isTold ? told.early.runs(bytesOf(first), refuse) : [];
-  const pageBytes = bytesOf(told.hints.decide(options.platform, early, file).platform);
-
+export function readAnswers(log: string, options: DmesgOptions = {}): KernelAnswers {
+  const { boot, platform, early } = readLog(log, options);
+  const pageBytes = platform.pageSizeBytes;
   const reader = new AnswerReader(pageBytes);
   for (const line of logLines(log)) if (line.line >= boot.firstLine && line.line <= boot.lastLine) reader.take(line);
   const { unavailable, deferred } = reader;

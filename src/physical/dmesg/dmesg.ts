@@ -3,28 +3,19 @@ import { VmemmapError } from '../../errors.ts';
 import { withinAddresses } from '../address-limit.ts';
 import type { ByteRun } from '../byte-runs.ts';
 import type { RefuseLine } from '../caret.ts';
-import { type Platform, type PlatformName, platforms } from '../platforms.ts';
+import type { Platform } from '../platforms.ts';
 import { withSharedCpus } from '../simulate.ts';
 import { readTextFile } from '../text-file.ts';
 import type { MemoryExtent, ReservedExtent, Topology } from '../topology.ts';
-import { lastBoot } from './boots.ts';
-import { type Collected, collect } from './collected.ts';
+import type { Collected } from './collected.ts';
 import { deviceMemory } from './firmware.ts';
-import { checkLength, refuser } from './lines.ts';
 import { nomapExtents } from './nomap.ts';
 import { findRam, ramExtents } from './ram.ts';
 import { reservedExtents } from './reserved.ts';
+import { type DmesgOptions, readLog } from './told-log.ts';
 
 /** Bytes of a log at most. */
 export const logBytesMax: number = 64 * 2 ** 20;
-
-/** What the caller knows about a log. */
-export interface DmesgOptions {
-  /** What to call the log in errors. */
-  readonly file?: string | undefined;
-  /** Architecture and page size, where they are known better than the log tells. */
-  readonly platform?: PlatformName | undefined;
-}
 
 /**
  * The machine that a boot log describes. Its memory is that of "Early memory node ranges" where the log holds them, else what
@@ -35,15 +26,7 @@ export interface DmesgOptions {
  * machine is of no known platform.
  */
 export function readDmesg(log: string, cpus: readonly number[], options: DmesgOptions = {}): Topology {
-  const { file = 'the boot log' } = options;
-  const refuse = refuser(log, file);
-  checkLength(log, refuse);
-  const boot = lastBoot(log);
-  const told = collect(log, boot);
-  const first = told.hints.decide(options.platform, [], file).platform;
-  const early = told.early.isTold ? told.early.runs(platforms[first].pageSizeBytes, refuse) : [];
-  const found = told.hints.decide(options.platform, early, file);
-  const platform = platforms[found.platform];
+  const { file, refuse, boot, told, platform, platformNotes, early } = readLog(log, options);
   const pageBytes = platform.pageSizeBytes;
 
   const ram = findRam(told, early, platform, refuse);
@@ -63,7 +46,7 @@ export function readDmesg(log: string, cpus: readonly number[], options: DmesgOp
     ...(release === undefined ? {} : { kernel: release }),
     ...(reserved.length === 0 ? {} : { reserved }),
     ...(nomap.extents.length === 0 ? {} : { nomap: nomap.extents }),
-    notes: [...(boot.boots > 1 ? [bootNote] : []), ...found.notes, ...ram.notes, ...nomap.notes, ...device.notes],
+    notes: [...(boot.boots > 1 ? [bootNote] : []), ...platformNotes, ...ram.notes, ...nomap.notes, ...device.notes],
   };
   return withinAddresses(topology, file);
 }

@@ -60,29 +60,29 @@ function change(entries: Entry[], { does, from, to, firstByte, lastByte }: Step)
 /** Reads the lines of the map: the last one that is told whole counts, as a user-defined one replaces that of the BIOS. */
 export class E820 {
   readonly told: Told<Step & Place> = new Told('lines of e820');
-  private teller = '';
+  #teller = '';
   /** The kernel found its own image outside of usable memory, takes out what is there and puts usable memory in (e820_add_kernel_range). */
-  private addsKernel = false;
+  #addsKernel = false;
 
   /** Whether the line was one of the map. */
   take(line: LogLine): boolean {
     const { text } = line;
     if (/physical RAM map:$/.test(text)) {
-      this.teller = '';
+      this.#teller = '';
       return true;
     }
     if (/^\.text \.data \.bss are not marked as E820(?:_TYPE)?_RAM!/.test(text)) {
-      this.addsKernel = true;
+      this.#addsKernel = true;
       return true;
     }
-    return entryHead.test(text) ? this.takeEntry(line) : changeHead.test(text) && this.takeChange(line);
+    return entryHead.test(text) ? this.#takeEntry(line) : changeHead.test(text) && this.#takeChange(line);
   }
 
-  private takeEntry(line: LogLine): true {
+  #takeEntry(line: LogLine): true {
     const found = entryPattern.exec(line.text) ?? oldEntryPattern.exec(line.text);
     const teller = found?.[1] ?? entryHead.exec(line.text)?.[1] ?? '';
-    if (teller !== this.teller) this.told.restart();
-    this.teller = teller;
+    if (teller !== this.#teller) this.told.restart();
+    this.#teller = teller;
     if (found === null) {
       this.told.add(line, 'expected [mem FIRST-LAST] in hexadecimal and the type of the memory');
       return true;
@@ -95,7 +95,7 @@ export class E820 {
     return true;
   }
 
-  private takeChange(line: LogLine): true {
+  #takeChange(line: LogLine): true {
     const { text } = line;
     const changed = changePattern.exec(text) ?? oldChangePattern.exec(text);
     const found = changed ?? removePattern.exec(text) ?? oldRemovePattern.exec(text);
@@ -110,9 +110,9 @@ export class E820 {
       const from = type.trim() === '' ? undefined : kindOf(type);
       const to = newType === undefined ? undefined : kindOf(newType);
       this.told.add(line, { ...run, does: changed ? 'change' : 'remove', from, to });
-      if (this.addsKernel && !changed) this.told.add(line, { ...run, does: 'add', to: 'ram' });
+      if (this.#addsKernel && !changed) this.told.add(line, { ...run, does: 'add', to: 'ram' });
     }
-    if (!changed) this.addsKernel = false;
+    if (!changed) this.#addsKernel = false;
     return true;
   }
 

@@ -25,40 +25,40 @@ const oldPattern = /^(\d{1,5}): 0x([0-9a-f]{1,13}) -> 0x([0-9a-f]{1,13})$/;
 /** Reads the lines of the block. */
 export class EarlyRanges {
   readonly told: Told<ToldNodeRun> = new Told('ranges of memory');
-  private garbled: Garbled[] = [];
-  private isOld = false;
+  #garbled: Garbled[] = [];
+  #isOld = false;
 
   /** Whether the line was one of the block. */
   take(line: LogLine): boolean {
     const { text } = line;
     if (/^Early memory node ranges$|^[Ee]arly_node_map\[\d+\] active PFN ranges$/.test(text)) {
       this.told.restart();
-      this.garbled = [];
-      this.isOld = text.endsWith('PFN ranges');
+      this.#garbled = [];
+      this.#isOld = text.endsWith('PFN ranges');
       return true;
     }
-    const old = this.isOld ? oldPattern.exec(text) : null;
+    const old = this.#isOld ? oldPattern.exec(text) : null;
     if (old) {
-      this.add(line, nodeRunOf(line, old[1] ?? '', old[2] ?? '', old[3] ?? '', { endIsBehind: true }));
+      this.#add(line, nodeRunOf(line, old[1] ?? '', old[2] ?? '', old[3] ?? '', { endIsBehind: true }));
       return true;
     }
     if (!head.test(text)) return false;
     const found = pattern.exec(text);
-    if (found) this.add(line, nodeRunOf(line, found[1] ?? '', found[2] ?? '', found[3] ?? ''));
-    else this.takeGarbled(line);
+    if (found) this.#add(line, nodeRunOf(line, found[1] ?? '', found[2] ?? '', found[3] ?? ''));
+    else this.#takeGarbled(line);
     return true;
   }
 
-  private add(line: LogLine, run: ToldNodeRun | string): void {
+  #add(line: LogLine, run: ToldNodeRun | string): void {
     this.told.add(line, run);
   }
 
-  private takeGarbled(line: LogLine): void {
+  #takeGarbled(line: LogLine): void {
     const [, nid = '', from = ''] = garbledPattern.exec(line.text) ?? [];
     const start = nodeRunOf(line, nid, from, from);
     if (from === '' || typeof start === 'string') this.told.add(line, 'expected [mem FIRST-LAST] in hexadecimal');
-    else this.garbled.push(start);
-    if (this.garbled.length > 64) this.told.add(line, 'expected at most 64 garbled lines');
+    else this.#garbled.push(start);
+    if (this.#garbled.length > 64) this.told.add(line, 'expected at most 64 garbled lines');
   }
 
   get isTold(): boolean {
@@ -72,14 +72,14 @@ export class EarlyRanges {
    */
   runs(pageBytes: number, refuse: RefuseLine): readonly EarlyRun[] {
     this.told.refuseDamage(refuse);
-    const scale = this.isOld ? pageBytes : 1;
+    const scale = this.#isOld ? pageBytes : 1;
     const runs: EarlyRun[] = this.told.items.map((run) => ({
       ...run,
       firstByte: run.firstByte * scale,
       lastByte: (run.lastByte + 1) * scale - 1,
       isGuess: false,
     }));
-    for (const start of this.garbled) {
+    for (const start of this.#garbled) {
       const next = runs.findIndex(({ line }) => line > start.line);
       const after = runs[next];
       if (after === undefined || after.nid !== start.nid || after.firstByte <= start.firstByte) {

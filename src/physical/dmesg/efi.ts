@@ -86,10 +86,10 @@ export class EfiMap {
       // the map may be told again, after parts of it were made special-purpose memory
       if (Number(index) === 0) this.told.restart();
       const name = numbered ? (names[Number(type)] ?? '') : type;
-      this.add(
+      this.#add(
         line,
         name,
-        numbered ? attributesOf(BigInt(`0x${attributes}`)) : this.cells(attributes),
+        numbered ? attributesOf(BigInt(`0x${attributes}`)) : this.#cells(attributes),
         from,
         to,
         bracket === ')',
@@ -99,7 +99,7 @@ export class EfiMap {
     const plain = plainPattern.exec(text);
     if (plain) {
       const [, from = '', to = '', name = '', attributes = ''] = plain;
-      this.add(line, name, this.cells(attributes), from, to, false);
+      this.#add(line, name, this.#cells(attributes), from, to, false);
       return true;
     }
     if (/^efi: Processing EFI memory map/.test(text)) this.told.restart();
@@ -108,18 +108,11 @@ export class EfiMap {
     return true;
   }
 
-  private cells(attributes: string): Set<string> {
+  #cells(attributes: string): Set<string> {
     return new Set(attributes.split('|').map((cell) => cell.trim()));
   }
 
-  private add(
-    line: LogLine,
-    name: string,
-    has: ReadonlySet<string>,
-    from: string,
-    to: string,
-    endIsBehind: boolean,
-  ): void {
+  #add(line: LogLine, name: string, has: ReadonlySet<string>, from: string, to: string, endIsBehind: boolean): void {
     const run = runOf(line, from, to, { endIsBehind, isMemory: false });
     const words = name.trim().toLowerCase().replace('services ', '');
     // an entry beyond 2^52 is no memory of any machine: a window for devices

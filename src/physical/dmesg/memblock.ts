@@ -52,13 +52,13 @@ export class Memblock {
     const [, , from, to, nid, flags = '0'] = dumpPattern.exec(text) ?? [];
     const isMemory = kind === 'memory';
     const told = from && to ? runOf(line, from, to, { isMemory }) : 'expected [FIRST-LAST] in hexadecimal';
-    if (isMemory) this.takeMemory(line, told, nid, flags);
+    if (isMemory) this.#takeMemory(line, told, nid, flags);
     // what is reserved where no memory can be does not matter
     else if (typeof told !== 'string') this.steps.add(line, { ...told, isReserved: true });
     return true;
   }
 
-  private takeMemory(line: LogLine, told: ToldRun | string, nidText: string | undefined, flags: string): void {
+  #takeMemory(line: LogLine, told: ToldRun | string, nidText: string | undefined, flags: string): void {
     const nid = nidText === undefined ? undefined : Number(nidText);
     if (typeof told === 'string') this.memory.add(line, told);
     else

@@ -39,16 +39,16 @@ export class NodeLines {
   /** Nodes that some line names, with memory or without. */
   readonly nids: Set<number> = new Set();
   /** The kernel has found no nodes in its firmware, or was told to look for none: all memory is on node 0. */
-  private isSingle = false;
+  #isSingle = false;
 
   /** Whether the line was about nodes and nothing else. */
   take(line: LogLine): boolean {
     const { text } = line;
-    if (sratHead.test(text)) return this.takeSrat(line);
-    if (fakeHead.test(text)) return this.takeFake(line);
-    if (powerHead.test(text)) return this.takePower(line);
+    if (sratHead.test(text)) return this.#takeSrat(line);
+    if (fakeHead.test(text)) return this.#takeFake(line);
+    if (powerHead.test(text)) return this.#takePower(line);
     if (singlePattern.test(text)) {
-      this.isSingle = true;
+      this.#isSingle = true;
       return true;
     }
     const named = namedPattern.exec(text);
@@ -58,7 +58,7 @@ export class NodeLines {
     return false;
   }
 
-  private takeSrat(line: LogLine): true {
+  #takeSrat(line: LogLine): true {
     const told = sratPattern.exec(line.text);
     const found = told ?? oldSratPattern.exec(line.text);
     if (found === null) {
@@ -73,7 +73,7 @@ export class NodeLines {
     return true;
   }
 
-  private takeFake(line: LogLine): true {
+  #takeFake(line: LogLine): true {
     const told = fakePattern.exec(line.text);
     const found = told ?? oldFakePattern.exec(line.text);
     const [, nid = '', from = '', to = ''] = found ?? [];
@@ -86,7 +86,7 @@ export class NodeLines {
     return true;
   }
 
-  private takePower(line: LogLine): true {
+  #takePower(line: LogLine): true {
     const found = powerPattern.exec(line.text);
     if (found === null) this.power.add(line, 'expected ranges such as 0x0-0x1fb50000000');
     for (const range of found?.[2]?.trim().split(' ') ?? []) {
@@ -97,20 +97,20 @@ export class NodeLines {
   }
 
   /** What tells the nodes; undefined where nothing does. */
-  private get source(): Told<ToldNodeRun> | undefined {
+  get #source(): Told<ToldNodeRun> | undefined {
     if (this.faked.items.length + this.faked.damaged.length > 0) return this.faked;
-    if (this.isSingle) return undefined;
+    if (this.#isSingle) return undefined;
     return [this.srat as Told<ToldNodeRun>, this.power].find(({ items, damaged }) => items.length + damaged.length > 0);
   }
 
   /** Whether it is known that all memory is on node 0. */
   get isOneNode(): boolean {
-    return this.isSingle && this.source === undefined;
+    return this.#isSingle && this.#source === undefined;
   }
 
   /** All nodes that are named anywhere, ascending. */
   get known(): readonly number[] {
-    const told = [this.source?.items ?? []].flat().map(({ nid }) => nid);
+    const told = [this.#source?.items ?? []].flat().map(({ nid }) => nid);
     return [...new Set([...this.nids, ...told])].sort((a, b) => a - b);
   }
 
@@ -120,7 +120,7 @@ export class NodeLines {
    * @param refuse told of damaged lines, and of memory that two nodes claim.
    */
   runs(refuse: RefuseLine): readonly NodeRun[] | undefined {
-    const { source } = this;
+    const source = this.#source;
     if (source === undefined) return undefined;
     source.refuseDamage(refuse);
     return joinedNodes(source.items, refuse);

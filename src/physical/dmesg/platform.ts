@@ -51,39 +51,39 @@ export class PlatformHints {
   tellsOneTotal = false;
   /** Pages of nodes by nid, as the kernel counts them. */
   readonly totalPages: Map<number, number> = new Map();
-  private architecture: Architecture | undefined;
-  private compiler: Architecture | 'other' | undefined;
-  private byZones: Architecture | undefined;
-  private pageBytes: number | undefined;
+  #architecture: Architecture | undefined;
+  #compiler: Architecture | 'other' | undefined;
+  #byZones: Architecture | undefined;
+  #pageBytes: number | undefined;
 
   /** Looks at any line. */
   see({ text }: LogLine): void {
-    this.architecture ??= architectureRules.find(([, pattern]) => pattern.test(text))?.[0];
+    this.#architecture ??= architectureRules.find(([, pattern]) => pattern.test(text))?.[0];
     const version = versionPattern.exec(text)?.[1];
-    if (version !== undefined) this.seeVersion(version, text);
+    if (version !== undefined) this.#seeVersion(version, text);
     const [, zone, , last] = zonePattern.exec(text) ?? [];
-    if (zone !== undefined) this.seeZone(zone, last);
+    if (zone !== undefined) this.#seeZone(zone, last);
     const total = totalPattern.exec(text);
     if (total) this.totalPages.set(Number(total[1]), Number(total[2]));
-    this.pageBytes ??= this.pageBytesIn(text);
+    this.#pageBytes ??= this.#pageBytesIn(text);
     this.tellsOneTotal ||= /^(?:Zeroed struct page in unavailable ranges|Reserved but unavailable): /.test(text);
   }
 
-  private seeVersion(version: string, text: string): void {
+  #seeVersion(version: string, text: string): void {
     if (releasePattern.test(version)) this.release = version;
-    this.compiler = compilerRules.find(([, pattern]) => pattern.test(text))?.[0];
+    this.#compiler = compilerRules.find(([, pattern]) => pattern.test(text))?.[0];
     // distributions name kernels by the size of pages where it is not the usual one
     const named = /[+-](4|16|64)k\b/.exec(version)?.[1];
-    if (named !== undefined) this.pageBytes = Number(named) * 1024;
+    if (named !== undefined) this.#pageBytes = Number(named) * 1024;
   }
 
-  private seeZone(zone: string, last: string | undefined): void {
+  #seeZone(zone: string, last: string | undefined): void {
     if (zone === 'DMA' && last !== undefined) {
-      this.byZones = Number.parseInt(last, 16) === isaLastByte ? 'x86' : 'arm64';
+      this.#byZones = Number.parseInt(last, 16) === isaLastByte ? 'x86' : 'arm64';
     }
   }
 
-  private pageBytesIn(text: string): number | undefined {
+  #pageBytesIn(text: string): number | undefined {
     const hash = hashPattern.exec(text);
     const perCpu = perCpuPattern.exec(text);
     const bytes = hash
@@ -102,7 +102,7 @@ export class PlatformHints {
    */
   decide(forced: PlatformName | undefined, memory: readonly NodeRun[], file: string): FoundPlatform {
     if (forced !== undefined) return { platform: forced, notes: [] };
-    const architecture = this.architecture ?? this.compiler ?? this.byZones;
+    const architecture = this.#architecture ?? this.#compiler ?? this.#byZones;
     if (architecture === 'other') {
       const what = `is the log of a machine that is none of ${Object.keys(platforms).join(', ')}`;
       throw new VmemmapError(
@@ -121,7 +121,7 @@ export class PlatformHints {
         notes: ['The log does not tell its architecture; x86-64 is assumed (--platform says otherwise).'],
       };
     }
-    const told = this.pageBytes ?? this.countedPageBytes(memory);
+    const told = this.#pageBytes ?? this.#countedPageBytes(memory);
     const kind = pageKinds.get(told ?? 4096) ?? '4k';
     const isCertain = told !== undefined || onlySmallPagesFit(memory);
     const note = 'The log does not tell the size of pages; 4 KiB is assumed (--platform says otherwise).';
@@ -129,7 +129,7 @@ export class PlatformHints {
   }
 
   /** Bytes of a node by its pages. */
-  private countedPageBytes(memory: readonly NodeRun[]): number | undefined {
+  #countedPageBytes(memory: readonly NodeRun[]): number | undefined {
     const bytesOfNode = new Map<number, number>();
     for (const { nid, firstByte, lastByte } of memory) {
       bytesOfNode.set(nid, (bytesOfNode.get(nid) ?? 0) + lastByte + 1 - firstByte);

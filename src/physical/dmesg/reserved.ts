@@ -58,12 +58,12 @@ export class Reservations {
     for (const { what, pattern, form } of patterns) {
       const [, one, other] = pattern.exec(line.text) ?? [];
       if (one === undefined || other === undefined) continue;
-      this.add(line, what, true, this.runIn(line, one, other, form));
+      this.#add(line, what, true, this.#runIn(line, one, other, form));
       return true;
     }
     const [, from = '', to = '', map, reuse] = treePattern.exec(line.text) ?? [];
     if (from === '') return false;
-    this.add(
+    this.#add(
       line,
       reuse === 'reusable' ? 'CMA' : 'reserved-memory',
       map === 'map',
@@ -72,7 +72,7 @@ export class Reservations {
     return true;
   }
 
-  private runIn(line: LogLine, one: string, other: string, form: (typeof patterns)[number]['form']): ToldRun | string {
+  #runIn(line: LogLine, one: string, other: string, form: (typeof patterns)[number]['form']): ToldRun | string {
     if (form === 'first-last') return runOf(line, one, other, { isMemory: false });
     if (form === 'first-end') return runOf(line, one, other, { isMemory: false, endIsBehind: true });
     const firstByte = form === 'mib-at' ? Number.parseInt(other, 16) : Number(other) * mib;
@@ -80,7 +80,7 @@ export class Reservations {
     return runOf(line, firstByte.toString(16), end.toString(16), { isMemory: false, endIsBehind: true });
   }
 
-  private add(line: LogLine, what: string, isMapped: boolean, run: ToldRun | string): void {
+  #add(line: LogLine, what: string, isMapped: boolean, run: ToldRun | string): void {
     // what is reserved beyond all memory does not matter
     if (typeof run !== 'string') this.told.add(line, { ...run, what, isMapped });
   }

@@ -35,32 +35,32 @@ export class Told<Item extends Place> {
   /** What the lines are, for errors. */
   readonly what: string;
   readonly damaged: Damage[] = [];
-  private told: Item[] = [];
-  private isFull = false;
-  private readonly max: number;
+  #told: Item[] = [];
+  #isFull = false;
+  readonly #max: number;
 
   constructor(what: string, max: number = toldMax) {
     this.what = what;
-    this.max = max;
+    this.#max = max;
   }
 
   get items(): readonly Item[] {
-    return this.told;
+    return this.#told;
   }
 
   /** Forgets everything: the kernel begins to tell it anew. */
   restart(): void {
-    this.told = [];
+    this.#told = [];
     this.damaged.length = 0;
-    this.isFull = false;
+    this.#isFull = false;
   }
 
   /** Keeps what a line says; what is wrong with it, as a text, is kept as a damage. Behind the limit nothing is kept. */
   add({ line, column }: Place, item: Item | string): void {
-    if (this.isFull) return;
-    this.isFull = this.told.length + this.damaged.length >= this.max;
-    if (this.isFull) this.damaged.unshift({ line, column, problem: `expected at most ${this.max} ${this.what}` });
-    else if (typeof item !== 'string') this.told.push(item);
+    if (this.#isFull) return;
+    this.#isFull = this.#told.length + this.damaged.length >= this.#max;
+    if (this.#isFull) this.damaged.unshift({ line, column, problem: `expected at most ${this.#max} ${this.what}` });
+    else if (typeof item !== 'string') this.#told.push(item);
     else this.damaged.push({ line, column, problem: item });
   }
 
