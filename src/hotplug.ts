@@ -1,5 +1,5 @@
 /** Ranges that come and go while a memmap is in use: what is behind `addRange` and `removeRange`. */
-import { addRanges } from './claims/add-ranges.ts';
+import { addRanges, mendAddition } from './claims/add-ranges.ts';
 import type { Claimant } from './claims/claimant.ts';
 import { isClosed } from './claims/orders.ts';
 import { removeRange } from './claims/remove-range.ts';
@@ -42,6 +42,7 @@ export class Hotplug {
     // read first: what comes behind it ends the wait at once
     const version = states.version();
     if (isClosed(region)) return undefined;
+    mendAddition(this.#claimant);
     this.#readiness.again();
     return states.untilChanged(version, lookAroundMs);
   }

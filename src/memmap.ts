@@ -1,8 +1,9 @@
 /** The main path: open → plan → map → start → (fault | drain) → ready → close. */
 import { Background, type NodeThreads, threadsOf, type WorkerFailure } from './background.ts';
 import type { ChunkStateName } from './claims/chunk-map.ts';
-import { Claimant, type FaultOutcome } from './claims/claimant.ts';
+import { Claimant, type FaultOutcome, rangeRemoved } from './claims/claimant.ts';
 import { type FaultOrder, Faults, pagesOfOrder } from './claims/fault.ts';
+import { beginGrowth } from './claims/growth.ts';
 import { persistExtent } from './claims/harden.ts';
 import {
   allowDrains,
@@ -368,9 +369,14 @@ export class Memmap implements AsyncDisposable {
   /**
    * Migrate type of the pageblock (512 pages) that holds `pfn`: `movable` from initialization on, until somebody sets another.
    * @throws RangeError when the descriptor of `pfn` is not initialized @throws TypeError for a table of your own records
+   * @throws VmemmapError PFN_ABSENT; RANGE_REMOVED when the range of `pfn` was removed meanwhile
    */
   migrateType(pfn: number): MigrateType {
-    return migrateTypeOf(this.#region, this.#pageblockRange(pfn), pfn);
+    const range = this.#pageblockRange(pfn);
+    const type = migrateTypeOf(this.#region, range, pfn);
+    // looked at behind it: it may be of another range already
+    if (!this.#claimant.isLive(range)) throw rangeRemoved(range);
+    return type;
   }
 
   /**
@@ -382,7 +388,8 @@ export class Memmap implements AsyncDisposable {
     if (!migrateTypes.includes(type)) {
       throw new RangeError(`type must be ${migrateTypes.join(' or ')}, not ${String(type)}`);
     }
-    setMigrateTypeOf(this.#region, this.#pageblockRange(pfn), pfn, type);
+    const range = this.#pageblockRange(pfn);
+    if (!setMigrateTypeOf(this.#region, range, pfn, type)) throw rangeRemoved(range);
   }
 
   /** The range of a pfn whose pageblock has a migrate type. */
@@ -568,6 +575,8 @@ export class Memmap implements AsyncDisposable {
       throw new VmemmapError('FAULT_TIMEOUT', 'a thread did not finish its chunk; is it stopped or in a debugger?');
     }
     const region = Region.over(this.#region);
+    // those that were added have a cursor of their own, and nothing is handed out yet
+    for (const { growCursor, liveWord } of region.ranges) beginGrowth(region, growCursor, liveWord);
     if (this.#poison) poisonFree(region);
     return Memmap.#begin(region, threads, signal, { poison: this.#poison });
   }

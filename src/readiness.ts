@@ -50,6 +50,8 @@ export class Readiness {
   /** The ranges that the last `ready` was about, once it was told; and those that it is being asked of. */
   #told: Ranges | undefined;
   #looked: Ranges = [];
+  /** It has rejected with CANCELLED. */
+  #isCancelled = false;
   /** Other processes were seen that used the file. */
   #hadOthers = false;
 
@@ -68,11 +70,22 @@ export class Readiness {
   /** Begins again if ranges have come or gone since `ready` was told; but what was cancelled or closed stays so. */
   again(): void {
     const { region } = this.#claimant;
-    if (this.#told === undefined || this.#told === region.ranges || this.#closing || isStopped(region)) return;
+    if (this.#told === undefined || this.#closing) return;
+    if (this.#told === region.ranges && !this.#isTakenBack) return;
+    if (isStopped(region)) {
+      // nobody initializes what has come since; that all was ready is no longer so
+      if (this.outcome === 'ready' && !isClosed(region)) this.#expect(() => this.#allSettled());
+      return;
+    }
     const { ranges } = region;
     // only gone: no thread need be troubled
     if (this.#claimant.allSettled(ranges)) this.#expect(() => this.#whole(ranges));
     else this.begin();
+  }
+
+  /** Whether the opener has taken back the cancel that `ready` rejected with: where this thread attached nobody tells it so. */
+  get #isTakenBack(): boolean {
+    return this.#isCancelled && !this.#background && !isStopped(this.#claimant.region);
   }
 
   /**
@@ -100,9 +113,11 @@ export class Readiness {
     const round = ++this.#round;
     this.outcome = 'pending';
     this.#told = undefined;
+    this.#isCancelled = false;
     const ready = this.#untilSame(wait).then(
       (ranges) => this.#tell(round, 'ready', ranges),
       (error) => {
+        this.#isCancelled = error instanceof VmemmapError && error.code === 'CANCELLED';
         this.#tell(round, 'failed', this.#looked);
         throw error;
       },
@@ -273,10 +288,17 @@ export class Readiness {
       }
     }
     if (!background) return this.ready;
-    await this.#initializeHere(limit);
-    if (limit.aborted) return;
-    if (this.outcome === 'failed' && !isStopped(this.#claimant.region)) this.#expect(() => this.#allSettled());
-    await this.ready;
+    const { region } = this.#claimant;
+    const { states } = region.slots;
+    for (let hasCome = true; hasCome; ) {
+      const version = states.version();
+      await this.#initializeHere(limit);
+      if (limit.aborted) return;
+      if (this.outcome === 'failed' && !isStopped(region)) this.#expect(() => this.#allSettled());
+      // what comes before all is told to be ready is for us, too
+      const change = states.untilChanged(version, lookAroundMs).then(() => true);
+      hasCome = await Promise.race([this.ready.then(() => false), change]);
+    }
   }
 
   async #initializeHere(limit: AbortSignal): Promise<void> {

@@ -88,6 +88,20 @@ function undoUnfinished(region: Region): void {
   slots.states.changed();
 }
 
+/**
+ * The same, should nobody add another range: who died may have published one and told nobody, so that some threads see it and
+ * wait for it, and others do not. For a thread that looks around now and then.
+ */
+export function mendAddition({ region, keepers }: Claimant): void {
+  const at = region.word.addersKeeper;
+  if (!keepers.isLost(at) || !keepers.take(at)) return;
+  try {
+    undoUnfinished(region);
+  } finally {
+    keepers.release(at);
+  }
+}
+
 function giveUp({ handle, slots }: Region, slot: number): void {
   const part = handle.data[slot];
   if (part && handle.backing.effective === 'hugetlb') {

@@ -14,7 +14,7 @@ import type { ThreadIdentity } from '../region/threads.ts';
 import { kernelFor } from '../store-path.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
 import { harden, hardenBytes } from './harden.ts';
-import { Keepers } from './keepers.ts';
+import { Keepers, orphanKeeper } from './keepers.ts';
 import { closedError, isClosed } from './orders.ts';
 import { type Owner, type OwnerCounter, OwnerTable } from './owners.ts';
 import { wantRun } from './runs.ts';
@@ -385,10 +385,12 @@ export class Claimant {
   }
 
   #releaseClaimsOf(tag: number): void {
-    const { slots } = this.region;
+    const { slots, control, word: words } = this.region;
+    orphanKeeper(control, words.addersKeeper, tag);
     for (let slot = 0; slot < slots.count; slot++) {
       // one whose range has gone, too: its owner may have died before it gave a claim back
       if (!slots.isUsed(slot)) continue;
+      orphanKeeper(control, slots.keeperOf(slot), tag);
       const { first, end } = slots.chunksOf(slot);
       for (let chunk = first; chunk < end; chunk++) {
         const word = this.chunks.load(chunk);

@@ -7,12 +7,22 @@
  *     keeper, of a slot   retire and vacate, and what lies between; held until the range is gone, or cannot be removed now
  *
  * A holder that has died is found out as dead owners of chunks are, never by a time-out. Whoever needs its word takes it over and
- * finishes, or undoes, what stands there half done.
+ * finishes, or undoes, what stands there half done. Before the slot of a dead owner is given to another thread its words become
+ * ORPHANED, which is no tag: tags come back, and then the word would say that somebody lives who holds it.
  *
  * Close is met as claims meet it: a remover takes its keeper and then looks for CLOSE, in every step; the one who closes stores
  * CLOSE and then waits until no living thread is a keeper. So nobody clears memory behind close.
  */
 import type { OwnerTable } from './owners.ts';
+
+/** A keeper has died, and its owner slot was given back. No tag, plus 1, is that. */
+const orphaned = -1;
+
+/** Says in a keeper's word that its holder with this tag has died, if it is that one's; before its owner slot is given back. */
+export function orphanKeeper(control: Int32Array<SharedArrayBuffer>, at: number, tag: number): void {
+  // acquire-release: pairs with the exchanges in take
+  Atomics.compareExchange(control, at, tag + 1, orphaned);
+}
 
 /** See the top of the file. One per claimant. */
 export class Keepers {
@@ -56,6 +66,13 @@ export class Keepers {
     return holder !== 0 && !this.#isDead(holder);
   }
 
+  /** Whether a thread was the keeper when it died, and none has taken over. */
+  isLost(at: number): boolean {
+    // relaxed would do: the exchanges in take decide
+    const holder = Atomics.load(this.#control, at);
+    return holder !== 0 && this.#isDead(holder);
+  }
+
   /** Blocks while somebody is the keeper, at most `ms`. */
   wait(at: number, ms: number): void {
     const holder = Atomics.load(this.#control, at);
@@ -72,6 +89,6 @@ export class Keepers {
   }
 
   #isDead(holder: number): boolean {
-    return this.#owners.isDead(holder - 1);
+    return holder === orphaned || this.#owners.isDead(holder - 1);
   }
 }

@@ -39,18 +39,32 @@ function placeOf({ layout }: Region, range: RegionRange, pageblock: number): Pag
   return { word: first + (pageblock - inWord) / pageblocksPerWord, shift: inWord * pageblockBits };
 }
 
-/** Where the bits of the pageblock that holds `pfn` are. @param range the one that holds it */
-function placeOfPfn(region: Region, range: RegionRange, pfn: number): PageblockPlace {
+/**
+ * The range whose bits those of the pageblock that holds `pfn` are.
+ * @param range the one that holds it. It may have gone: then another one may have come where it was, and none else may be taken,
+ * since an index counted from one far away is no place of its own.
+ */
+function ownerOf(region: Region, range: RegionRange, pfn: number): RegionRange {
   const start = pageblockStart(pfn);
-  const owner = start < range.startPfn ? region.ranges.find(({ endPfn }) => endPfn > start) : range;
-  invariant(owner !== undefined, 'the range of a pfn is one that ends behind its pageblock');
-  return placeOf(region, owner, pageblockOf(owner, start));
+  if (start >= range.startPfn) return range;
+  return region.ranges.find(({ startPfn, endPfn }) => endPfn > start && startPfn <= pfn) ?? range;
 }
 
-/** Changes the bits of `mask` at a place to those of `flags`. */
-function change({ control }: Region, { word, shift }: PageblockPlace, flags: number, mask: number): void {
+function placeOfPfn(region: Region, owner: RegionRange, pfn: number): PageblockPlace {
+  return placeOf(region, owner, pageblockOf(owner, pageblockStart(pfn)));
+}
+
+/** Changes the bits of `mask` at a place to those of `flags`; where `from` is told, only if they are those. */
+function change(
+  { control }: Region,
+  { word, shift }: PageblockPlace,
+  flags: number,
+  mask: number,
+  from: number | undefined = undefined,
+): void {
   let before = Atomics.load(control, word);
   for (;;) {
+    if (from !== undefined && ((before >>> shift) & mask) !== from) return;
     const wanted = (before & ~(mask << shift)) | ((flags & mask) << shift);
     if (wanted === before) return;
     const found = Atomics.compareExchange(control, word, before, wanted);
@@ -62,16 +76,31 @@ function change({ control }: Region, { word, shift }: PageblockPlace, flags: num
 
 /** Migrate type of the pageblock that holds `pfn` (get_pfnblock_migratetype). @param range the one that holds it */
 export function migrateTypeOf(region: Region, range: RegionRange, pfn: number): MigrateType {
-  const { word, shift } = placeOfPfn(region, range, pfn);
+  const { word, shift } = placeOfPfn(region, ownerOf(region, range, pfn), pfn);
   const stored = Atomics.load(region.control, word) >>> shift;
   const type = migrateTypes[(stored ^ initialFlags) & migrateTypeMask];
   invariant(type !== undefined, 'a pageblock has a migrate type');
   return type;
 }
 
-/** Sets it (set_pageblock_migratetype), and leaves the bit of compaction alone. */
-export function setMigrateTypeOf(region: Region, range: RegionRange, pfn: number, type: MigrateType): void {
-  change(region, placeOfPfn(region, range, pfn), migrateTypes.indexOf(type) ^ initialFlags, migrateTypeMask);
+/**
+ * Sets it (set_pageblock_migratetype), and leaves the bit of compaction alone.
+ * @returns false when the range has gone: then it is taken back, for the next range in the slot begins with what all begin with
+ */
+export function setMigrateTypeOf(region: Region, range: RegionRange, pfn: number, type: MigrateType): boolean {
+  const { slots } = region;
+  const flags = migrateTypes.indexOf(type) ^ initialFlags;
+  for (;;) {
+    const owner = ownerOf(region, range, pfn);
+    const place = placeOfPfn(region, owner, pfn);
+    change(region, place, flags, migrateTypeMask);
+    // looked at behind it: whoever has removed the range may have reset the bits before
+    if (slots.states.isLive(owner)) return true;
+    change(region, place, 0, migrateTypeMask, flags);
+    if (!slots.states.isLive(range)) return false;
+    // the neighbour that it shares the pageblock with has gone; the list may not tell yet
+    slots.refresh();
+  }
 }
 
 /** Makes the pageblocks of `[startPfn, endPfn)`, which lies in a range, what they are when it is initialized. */
