@@ -4,6 +4,7 @@ import { descriptorSizeBytes } from '../physical/geometry.ts';
 import type { PlannedMemmap } from '../plan.ts';
 import { fitsEntry } from '../region/hot-entries.ts';
 import { hotPartsMax, hotSegmentsMax, rangeWord } from '../region/layout.ts';
+import { beginPageblocks } from '../region/pageblocks.ts';
 import type { RegionRange } from '../region/range.ts';
 import { rangeStateOf } from '../region/range-states.ts';
 import type { Region } from '../region/region.ts';
@@ -166,4 +167,5 @@ function writeSlot(region: Region, slot: number, liveWord: number, range: Planne
   slots.entries.write(slot - slots.hotFirst, range);
   beginRuns(region, rangeWord(layout, slot, 'drainCursor'), rangeWord(layout, slot, 'wantedRun'));
   beginGrowth(region, rangeWord(layout, slot, 'growCursor'), liveWord);
+  beginPageblocks(region, slot);
 }

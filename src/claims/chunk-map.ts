@@ -31,7 +31,8 @@
  *     CLAIMED(me) → FAILED        the owner, when it cannot write    fail        release: with the acquire in `load` of waiters
  *     CLAIMED(me) → FREE          the owner, when its code threw     abandon     release: with the acquire of the next `claim`
  *     CLAIMED(x) → FREE           anyone who knows that x is dead;   release     acquire-release: the death was seen before it
- *                                 x, when close may not have seen it
+ *                                 x, when who closes, or removes the
+ *                                 range, may not have seen it
  *     FAILED → FREE               anyone who asks for another try    retry       relaxed would do: nothing was written
  *     READY → FREE                the opener's close, in memory      forget      relaxed would do: nothing can be claimed any
  *                                 alone, behind all                              more
@@ -42,8 +43,8 @@
  *
  * CLAIMED with SEALED is a claim like any other: a dead owner loses it, and whoever then writes the chunk once more writes
  * what stands there. READY and DURABLE are final until the memmap is closed or the range removed, so a thread that has seen one
- * may remember it without looking again. FAILED is not: a retry sets it free. Every edge that ends or frees a claim wakes all who wait for
- * the word to change. JavaScript's Atomics are sequentially consistent, which is stronger than any order above.
+ * may remember it without looking again. FAILED is not: a retry sets it free. Every edge that ends or frees a claim wakes all
+ * who wait for the word to change. JavaScript's Atomics are sequentially consistent, which is stronger than any order above.
  *
  * Chunk words belong to a slot, and ranges come and go there (region/range-states.ts). Whoever has claimed a chunk looks whether
  * the range still is the one that it knows before it writes, and else gives the claim back by `release`; so for a moment a word of

@@ -29,8 +29,8 @@ export function growTo({ controlUnits }: Region, range: RegionRange, from: numbe
   return before === expected;
 }
 
-/** Nothing of a range is handed out yet that is about to come. */
+/** Nothing is handed out yet of a range that nobody knows yet. */
 export function beginGrowth({ controlUnits }: Region, growCursor: number, liveWord: number): void {
-  // relaxed would do: the slot is ADDING, and `publish` of its state releases this
+  // relaxed would do: the slot is ADDING, and `publish` of its state releases this; or its file is being opened
   Atomics.store(controlUnits, growCursor / wordsPerUnit, unitOf(0, liveWord));
 }

@@ -5,7 +5,9 @@
 import { resetPageblocks } from '../region/pageblocks.ts';
 import type { Region } from '../region/region.ts';
 import { ChunkMap, isInitialized, payloadOf, stateOf } from './chunk-map.ts';
+import { beginGrowth } from './growth.ts';
 import { OwnerTable } from './owners.ts';
+import { beginRuns } from './runs.ts';
 
 /** Chunks that were found initialized, and those that were not. */
 export interface Resumed {
@@ -21,7 +23,10 @@ export const nothingResumed: Resumed = { chunksKept: 0, chunksRedone: 0 };
  * @param keepsReady whether READY is to be trusted; see {@link ChunkMap.recover}.
  */
 export function recover(region: Region, keepsReady: boolean): Resumed {
-  const { control, layout, word, ranges, processes } = region;
+  const { control, layout, slots, word, processes } = region;
+  // before anybody looks which ranges there are
+  for (let slot = 0; slot < slots.hotFirst; slot++) slots.states.recover(slot);
+  const { ranges } = region;
   const chunks = ChunkMap.of(region);
   const chunksKept = chunks.recover(keepsReady, region.persistence !== undefined);
   for (const range of ranges) {
@@ -33,8 +38,9 @@ export function recover(region: Region, keepsReady: boolean): Resumed {
   }
   new OwnerTable(control, layout.owners, processes).clear();
   // plain order would do for all of them: nobody else is there
-  for (const { drainCursor, growCursor, wantedRun } of ranges) {
-    for (const at of [drainCursor, growCursor, wantedRun]) Atomics.store(control, at, 0);
+  for (const { drainCursor, growCursor, wantedRun, liveWord } of ranges) {
+    beginRuns(region, drainCursor, wantedRun);
+    beginGrowth(region, growCursor, liveWord);
   }
   Atomics.store(control, word.waiters, 0);
   Atomics.store(control, word.mediaErrno, 0);

@@ -5,7 +5,6 @@
  */
 import { VmemmapError } from '../errors.ts';
 import type { DataBuffer } from '../region/backing.ts';
-import { resetPageblocks } from '../region/pageblocks.ts';
 import type { RegionRange } from '../region/range.ts';
 import { liveWordOf, rangeStateOf } from '../region/range-states.ts';
 import type { Region } from '../region/region.ts';
@@ -118,9 +117,8 @@ export function clear({ region, chunks }: Claimant, range: RegionRange): Generat
   return clearing(range, data[range.slot] as DataBuffer, backing, isDirty);
 }
 
-/** Then all that is written down by slot, but for what begins anew when a range comes; and the slot is free. */
+/** Then the chunk words, and the slot is free. What else is written down by slot begins anew when a range comes: see add-ranges.ts. */
 export function vacate({ region, chunks }: Claimant, range: RegionRange): void {
-  resetPageblocks(region, range, range.startPfn, range.endPfn);
   for (let chunk = range.firstChunk; chunk < range.firstChunk + range.chunks; chunk++) chunks.evict(chunk);
   region.slots.states.vacate(range.slot);
 }

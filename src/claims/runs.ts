@@ -25,7 +25,7 @@ export function wantRun({ control }: Region, range: RegionRange, chunk: number):
   if (range.runChunks > 1) Atomics.store(control, range.wantedRun, runOf(range, chunk) + 1);
 }
 
-/** No run is taken yet of a range that is about to come; the arguments are indices of its words. */
+/** No run is taken yet of a range that nobody drains yet; the arguments are indices of its words. */
 export function beginRuns({ control }: Region, drainCursor: number, wantedRun: number): void {
   Atomics.store(control, drainCursor, 0);
   Atomics.store(control, wantedRun, 0);

@@ -66,6 +66,9 @@ export function rangeReport(range: RegionRange): RangeReport {
 async function withFile<T>(path: string, look: (region: Region, chunks: ChunkMap) => T | Promise<T>): Promise<T> {
   const region = readFileRegion(path);
   try {
+    if (region.ranges.length < region.slots.count) {
+      throw new VmemmapError('FILE_DAMAGED', `${path}: the word of a range is damaged; vmemmap init mends it`);
+    }
     const chunks = ChunkMap.of(region);
     for (let chunk = 0; chunk < region.chunks; chunk++) {
       if (isSound(chunks.load(chunk))) continue;

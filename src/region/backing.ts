@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { VmemmapError } from '../errors.ts';
 import { addon, addonState } from '../native.ts';
-import { hugePageSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
+import { descriptorSizeBytes, hugePageSizeBytes, pageSizeBytes, roundUp } from '../physical/geometry.ts';
 import type { Durability } from './durability.ts';
 import type { FileKind } from './file.ts';
 import { chooseHugetlb, type HugetlbPool, isHugetlbLimited, refuseHugetlb } from './hugetlb.ts';
-import { lineSizeBytes } from './layout.ts';
+import { type HotRoom, lineSizeBytes, noRoom } from './layout.ts';
 import { blocksFor, mappingsOf, storedBytesOf, type TailNeed } from './shared-tails.ts';
 
 /**
@@ -88,6 +88,9 @@ export interface DataNeed extends TailNeed {
  */
 const overlayBytesMin: number = 64 * 2 ** 20;
 
+/** Size of a buffer for several ranges that may come later; one that is larger has its own. */
+const roomBufferBytes: number = 2 ** 30;
+
 /** Says why the kernel will not use transparent huge pages, or undefined when it will. */
 function hugePageObstacle(): string | undefined {
   const state = addonState();
@@ -120,19 +123,18 @@ export function chooseBacking(requested: MemoryBackingName, sharesTails = false)
 /**
  * Allocates one buffer per range, and behind them one for each range that may come later. The memory is reserved, not touched: it
  * reads as zeros and costs nothing until written.
- * @param roomBytes of those that may come later. Of `hugetlb` they get ordinary memory, over which pages are mapped then: pages
- * that are reserved are lost to everybody else.
+ * @param room for those that may come later.
  * @throws VmemmapError NO_MEMORY when address space or overcommit limits refuse it; for `hugetlb` ADDON_MISSING, or
  * BACKING_UNAVAILABLE when too few huge pages are free, with the command that reserves them.
  */
 export function allocateData(
   choice: BackingChoice,
   needs: readonly DataNeed[],
-  roomBytes: readonly number[] = [],
+  room: Pick<HotRoom, 'ranges' | 'pages'> = noRoom,
 ): { data: DataBuffer[]; report: BackingReport } {
   const { requested } = choice;
   const pool = choice.effective === 'hugetlb' ? chooseHugetlb(needs.map(({ sizeBytes }) => sizeBytes)) : undefined;
-  const sizesBytes = [...needs.map(({ sizeBytes }) => sizeBytes), ...roomBytes];
+  const sizesBytes = [...needs.map(({ sizeBytes }) => sizeBytes), room.pages * descriptorSizeBytes];
   const isHuge = choice.effective === 'huge' && sizesBytes.some((sizeBytes) => sizeBytes >= hugePageSizeBytes);
   let reason = choice.effective === 'huge' && !isHuge ? 'no range fills a huge page of descriptors' : choice.reason;
   let nodeErrno = 0;
@@ -152,7 +154,7 @@ export function allocateData(
     nodeErrno ||= errno ?? 0;
     return { buffer, byteOffset, ...(block > 0 ? { tailBlockBytes: block } : {}) };
   });
-  for (const sizeBytes of roomBytes) data.push(allocateRoom(pool, isHuge, sizeBytes));
+  data.push(...allocateRoom(pool, isHuge, room));
   const sharedTails = choice.sharesTails ? { sharedTails: sharedTailsOf(needs, blocks) } : {};
   const rest = { durability: 'none', ...(nodeErrno === 0 ? {} : { nodeErrno }), ...sharedTails } as const;
   const pageSize = pool?.pageSizeBytes ?? hugePageSizeBytes;
@@ -182,21 +184,41 @@ function allocateSmall(isHuge: boolean, sizeBytes: number): DataBuffer & { reaso
 }
 
 /**
- * Address space for a range that may come later. Where the addon can, the kernel is told not to count it (MAP_NORESERVE): a
- * process that has more of it than the machine has memory could not fork, and so start no other program.
- * @param pool whose pages are mapped over it then, if any are.
+ * Address space for ranges that may come later, several in a buffer: making one takes a tenth of a millisecond.
+ * @param pool whose pages are mapped over them then, if any are: reserved now they would be lost to everybody else.
  */
-function allocateRoom(pool: HugetlbPool | undefined, isHuge: boolean, sizeBytes: number): DataBuffer {
-  if (!addon || (!pool && sizeBytes < overlayBytesMin)) {
-    const { buffer, byteOffset } = allocateSmall(isHuge, sizeBytes);
-    return { buffer, byteOffset };
-  }
-  const pageBytes = pool?.pageSizeBytes ?? pageSizeBytes;
-  const wholeBytes = roundUp(sizeBytes, pageBytes);
-  const part = allocateOverlay(wholeBytes, isHuge ? hugePageSizeBytes : pageBytes);
+function allocateRoom(
+  pool: HugetlbPool | undefined,
+  isHuge: boolean,
+  { ranges, pages }: Pick<HotRoom, 'ranges' | 'pages'>,
+): DataBuffer[] {
+  const sizeBytes = pages * descriptorSizeBytes;
+  const isAdvised = isHuge && sizeBytes >= hugePageSizeBytes;
+  const alignment = pool?.pageSizeBytes ?? (isAdvised ? hugePageSizeBytes : pageSizeBytes);
+  const slotBytes = roundUp(sizeBytes, alignment);
+  const slotsMax = Math.max(1, Math.floor(roomBufferBytes / slotBytes));
+  return Array.from({ length: Math.ceil(ranges / slotsMax) }, (_, index) => {
+    const count = Math.min(slotsMax, ranges - index * slotsMax);
+    const { buffer, byteOffset } = allocateUncounted(count * slotBytes, alignment, pool !== undefined, isAdvised);
+    return Array.from({ length: count }, (_, slot) => ({ buffer, byteOffset: byteOffset + slot * slotBytes }));
+  }).flat();
+}
+
+/**
+ * Address space that the kernel is told not to count (MAP_NORESERVE), where the addon can: a process that has more of it than the
+ * machine has memory could not fork, and so start no other program.
+ */
+function allocateUncounted(
+  sizeBytes: number,
+  alignment: number,
+  isForOverlay: boolean,
+  isAdvised: boolean,
+): DataBuffer {
+  if (!addon || (!isForOverlay && sizeBytes < overlayBytesMin)) return allocateSmall(isAdvised, sizeBytes);
+  const part = allocateOverlay(sizeBytes, alignment);
   // only a courtesy, as is the advice: after an error it is the memory that it was
-  addon.unmapHugePages(wordsOf(part, wholeBytes), pageSizeBytes);
-  if (isHuge) addon.adviseHugePages(wordsOf(part, sizeBytes));
+  addon.unmapHugePages(wordsOf(part, sizeBytes), pageSizeBytes);
+  if (isAdvised) addon.adviseHugePages(wordsOf(part, sizeBytes));
   return part;
 }
 

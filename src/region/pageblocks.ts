@@ -9,7 +9,7 @@
  * A pageblock that two ranges meet in has its bits with the first of them: it has one migrate type.
  */
 import { invariant } from '../errors.ts';
-import { pageblockOf, pageblockStart } from '../physical/geometry.ts';
+import { pageblockOf, pageblockStart, pageblocksMax } from '../physical/geometry.ts';
 import { pageblockBits } from './layout.ts';
 import type { RegionRange } from './range.ts';
 import type { Region } from './region.ts';
@@ -115,5 +115,14 @@ export function resetPageblocks(region: Region, range: RegionRange, startPfn: nu
       change(region, place, 0, all);
       pageblock++;
     }
+  }
+}
+
+/** Makes all pageblocks of a slot what they are when a range is initialized, which is about to come there. */
+export function beginPageblocks({ control, layout, slots }: Region, slot: number): void {
+  const first = (layout.pageblocks[slot] as number) / Int32Array.BYTES_PER_ELEMENT;
+  const words = Math.ceil(pageblocksMax(slots.pagesOf(slot)) / pageblocksPerWord);
+  for (let word = first; word < first + words; word++) {
+    if (Atomics.load(control, word) !== 0) Atomics.store(control, word, 0);
   }
 }

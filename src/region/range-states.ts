@@ -28,6 +28,9 @@
  *     REMOVING(g) → ABSENT(g)  the same, behind the last claim,  vacate     release: with `begin`
  *                              the chunk words and the memory
  *
+ *     any → LIVE(0)            whoever opens a file that nobody  recover    plain would do: nobody else is there
+ *                              has open, where none comes or goes
+ *
  * A generation never comes back (it would after 2^29 additions to one slot), so a look that finds the word that a range was found
  * with proves that the range was there all the time between. Hence the rule for whoever relies on a range: do what you do, and
  * *then* look at its word; what you did counts only if that is unchanged.
@@ -116,6 +119,12 @@ export class RangeStates {
   /** LIVE(0) → ABSENT(0), before anybody sees the region. */
   reserve(slot: number): void {
     this.#take(slot, wordOf(rangeState.live, 0), wordOf(rangeState.absent, 0));
+  }
+
+  /** Any word but LIVE(0) was damaged; one that is whole is left alone, and its page clean. */
+  recover(slot: number): void {
+    // plain would do: nobody else is there
+    if (this.load(slot) !== wordOf(rangeState.live, 0)) Atomics.store(this.#control, this.indexOf(slot), 0);
   }
 
   /** Makes the word of a slot what it was in another region, before anybody sees this one: what was on its way is absent. */

@@ -164,8 +164,7 @@ export class Region {
     hot?: { readonly room: HotRoom; readonly terms: HotplugTerms },
   ): Region {
     const { room = noRoom, terms } = hot ?? {};
-    const roomBytes = Array.from({ length: room.ranges }, () => room.pages * descriptorSizeBytes);
-    const { data, report } = allocateData(backing, needsOf(plan, hosts), roomBytes);
+    const { data, report } = allocateData(backing, needsOf(plan, hosts), room);
     const buffers = { data, backing: report, memory: 'fresh', ...(terms && { hotplug: terms }) } as const;
     const region = Region.#over(plan, policy, room, buffers);
     const { states, hotFirst, count } = region.slots;

@@ -48,6 +48,30 @@ function rebooted(path: string): void {
 describe.skipIf(skipReason !== undefined).each(folders)(named('a memmap in a file in %s'), (parent) => {
   const durability = durabilityIn(parent);
 
+  it('whose word of a range was damaged is refused by who only reads it, and mended by who opens it', async () => {
+    using own = new Folder(parent);
+    const path = own.newPath();
+    await (await Memmap.open({ ...small(8), policy: 'boot', file: path })).close();
+    const fd = own.open(path, 'r+');
+    const { rangeWords } = layoutOf();
+    // the state of the range, and how far grow has come in it, with a half that says of another range
+    for (const line of [3, 1]) writeSync(fd, Buffer.from([5, 0, 0, 0, 4, 0, 0, 0]), 0, 8, rangeWords + line * 64);
+    await expect(inspectFile(path)).rejects.toMatchObject({ code: 'FILE_DAMAGED' });
+    await using memmap = await Memmap.open({ ...small(8), policy: 'boot', file: path });
+    expect(memmap.pages).toBe(8 * 512);
+    expect(memmap.grow(0, 100)).toEqual({ startPfn: 0, endPfn: 100 });
+    await memmap.sync();
+    expect((await inspectFile(path)).pages).toBe(8 * 512);
+  });
+
+  it('has no ranges that come and go', async () => {
+    using own = new Folder(parent);
+    await using memmap = await Memmap.open({ ...small(8), file: own.newPath() });
+    expect(() => memmap.addRange(ram(8192, 512))).toThrow(TypeError);
+    await expect(memmap.removeRange(0)).rejects.toThrow(new TypeError('removeRange is not for memmaps in files'));
+    expect(memmap.fault(0)).toBe('claimed');
+  });
+
   it('is opened, faulted, ready, verified and closed as one in memory, and says where it lives', async () => {
     using own = new Folder(parent);
     const path = own.newPath();

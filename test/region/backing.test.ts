@@ -14,6 +14,7 @@ import { Region } from '../../dist/src/region/region.js';
 import { readResidency } from '../../dist/src/region/residency.js';
 import { refusalOf } from '../physical/errors.js';
 import { runNode } from '../support/child.js';
+import { actorOn, add } from '../support/hot.js';
 import { firstRange, machine, ram } from '../support/regions.js';
 
 const MiB = 2 ** 20;
@@ -192,5 +193,55 @@ describe('residency', () => {
 describe('errnoName', () => {
   it('names what this system knows, and numbers the rest', () => {
     expect([errnoName(12), errnoName(28), errnoName(99_999)]).toEqual(['ENOMEM', 'ENOSPC', 'errno 99999']);
+  });
+});
+
+describe('room for ranges that come later', () => {
+  const GiB = 2 ** 30;
+
+  it.each([
+    ['smaller than a huge page, all in one buffer', 'huge', { ranges: 100, pages: 1000 }, 1],
+    ['of a section each, in one buffer', 'huge', { ranges: 100, pages: 32_768 }, 1],
+    ['of small pages', 'shared', { ranges: 100, pages: 32_769 }, 1],
+    ['of 96 MiB each, ten in a buffer', 'huge', { ranges: 21, pages: 96 * 2 ** 14 }, 3],
+    ['of half a buffer and more, each in its own', 'shared', { ranges: 3, pages: 2 ** 23 + 1 }, 3],
+    ['larger than a buffer for several', 'huge', { ranges: 2, pages: 2 ** 25 }, 2],
+  ] as const)('has a place for each, apart from all others: %s', (_, name, room, buffers) => {
+    const { data } = allocateData(chooseBacking(name), [{ sizeBytes: 4096 }], room);
+    expect(data.length).toBe(1 + room.ranges);
+    expect(new Set(data.slice(1).map(({ buffer }) => buffer)).size).toBe(buffers);
+    const ends = new Map<SharedArrayBuffer, number>();
+    for (const { buffer, byteOffset } of data.slice(1)) {
+      expect(byteOffset).toBeGreaterThanOrEqual(ends.get(buffer) ?? 0);
+      expect(byteOffset + room.pages * 64).toBeLessThanOrEqual(buffer.byteLength);
+      ends.set(buffer, byteOffset + room.pages * 64);
+    }
+    for (const { byteLength } of ends.keys()) expect(byteLength).toBeLessThan(2 * GiB + 4 * MiB);
+  });
+
+  it('begins at huge pages where it is to have some, and is advised to the kernel', (context) => {
+    const loaded = needHugePages(context);
+    const { data } = allocateData(chooseBacking('huge'), [{ sizeBytes: 64 }], { ranges: 3, pages: 32_768 + 1 });
+    for (const { buffer, byteOffset } of data.slice(1)) {
+      expect(loaded.bytesToBoundary(new Uint8Array(buffer, byteOffset, 1), 2 * MiB)).toBe(0);
+    }
+    const region = Region.create(
+      makePlan(machine(ram(0, 2 ** 20)), { profile: 'linux-6.1' }),
+      'hotplug',
+      chooseBacking('huge'),
+      undefined,
+      {
+        room: { ranges: 1, pages: 2 ** 20, chunks: 2049 },
+        terms: { machine: { zoned: false }, options: { profile: 'linux-6.1' }, hosts: new Map(), hasThreads: false },
+      },
+    );
+    const actor = actorOn(region);
+    add(actor, ram(2 ** 20, 2 ** 20));
+    actor.faults.fault(2 ** 20 + 5, 0);
+    expect(readResidency(actor.region)).toMatchObject({ pageSize: 2 * MiB });
+  });
+
+  it('is nothing when nobody asks for it', () => {
+    expect(allocateData(chooseBacking('shared'), [{ sizeBytes: 4096 }]).data.length).toBe(1);
   });
 });
