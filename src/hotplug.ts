@@ -69,7 +69,8 @@ export class Hotplug {
     const ranges = planExtent(pgmap === undefined ? extent : { ...extent, pgmap }, terms);
     const pages = ranges.reduce((sum, range) => sum + range.pages, 0);
     // as at open: somebody writes all of it soon
-    const isLimited = terms.hasThreads && this.#claimant.region.handle.backing.effective !== 'hugetlb';
+    const isLimited =
+      (terms.hasThreads || terms.poisons) && this.#claimant.region.handle.backing.effective !== 'hugetlb';
     if (isLimited) refuseTooLarge(pages * descriptorSizeBytes);
     return ranges;
   }
@@ -113,7 +114,7 @@ export class Hotplug {
 
 /** The room that was asked for, and what whoever adds a range must know; undefined when none was. */
 export function roomOf(
-  { hotplug, topology, profile, chunkPages, table }: Settings,
+  { hotplug, topology, profile, chunkPages, table, poison }: Settings,
   hosts: ReadonlyMap<number, number>,
   threads: readonly { readonly threads: number }[],
 ): { readonly room: HotRoom; readonly terms: HotplugTerms } | undefined {
@@ -127,6 +128,7 @@ export function roomOf(
       // a template of the user's own, who may go on to use it for something else
       options: { profile, chunkPages, table: table && { ...table, template: table.template.slice() } },
       hosts,
+      poisons: poison,
       hasThreads: threads.some((node) => node.threads > 0),
     },
   };

@@ -302,7 +302,9 @@ export class Memmap implements AsyncDisposable {
     const policy = policies[this.policy];
     if (!policy.grow)
       throw new TypeError(`grow belongs to the boot policy; this memmap was opened with ${this.policy}`);
-    if (!this.ranges.some((range) => range.nid === nid)) throw new RangeError(`node ${nid} has no memory here`);
+    // a node whose memory has all been removed has no more to hand out
+    const known = [...this.#region.slots.plan, ...this.ranges];
+    if (!known.some((range) => range.nid === nid)) throw new RangeError(`node ${nid} has no memory here`);
     if (!Number.isSafeInteger(pages) || pages < 1)
       throw new RangeError(`pages must be a whole number above 0, not ${pages}`);
     return policy.grow(this.#faults, this.#region, nid, pages);

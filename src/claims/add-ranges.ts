@@ -2,6 +2,7 @@
 import { VmemmapError } from '../errors.ts';
 import { descriptorSizeBytes } from '../physical/geometry.ts';
 import type { PlannedMemmap } from '../plan.ts';
+import { wordsOf } from '../region/backing.ts';
 import { fitsEntry } from '../region/hot-entries.ts';
 import { hotPartsMax, hotSegmentsMax, rangeWord } from '../region/layout.ts';
 import { beginPageblocks } from '../region/pageblocks.ts';
@@ -12,6 +13,7 @@ import { giveBack, takeMemory } from '../region/slot-memory.ts';
 import type { Claimant } from './claimant.ts';
 import { beginGrowth } from './growth.ts';
 import { closedError, isClosed } from './orders.ts';
+import { poisonWord } from './poison.ts';
 import { beginRuns } from './runs.ts';
 
 /** How often one who waits for another adder looks whether that still lives. */
@@ -149,7 +151,10 @@ function write(
       words.set(slot, liveWord);
       writeSlot(region, slot, liveWord, range);
       const part = region.handle.data[slot];
-      if (part) takeMemory(part, range.pages * descriptorSizeBytes, region.handle.backing, hosts.get(range.nid));
+      const sizeBytes = range.pages * descriptorSizeBytes;
+      if (part) takeMemory(part, sizeBytes, region.handle.backing, hosts.get(range.nid));
+      // nobody else sees it yet
+      if (part && region.handle.hotplug?.poisons) wordsOf(part, sizeBytes).fill(poisonWord);
     });
     return words;
   } catch (error) {

@@ -10,8 +10,10 @@ import type { RegionRange } from '../region/range.ts';
 import type { Region } from '../region/region.ts';
 import { Claimant } from './claimant.ts';
 
-/** All ones, in every descriptor. */
-const poison: Pattern = new Uint32Array(patternWords).fill(0xffff_ffff, 0, patternWords / 2);
+/** What every word of a descriptor is until it is initialized. */
+export const poisonWord = 0xffff_ffff;
+/** That in every descriptor. */
+const poison: Pattern = new Uint32Array(patternWords).fill(poisonWord, 0, patternWords / 2);
 
 /**
  * Poisons the descriptors of all chunks that are free, on this thread: it writes all that initializing will write again, in

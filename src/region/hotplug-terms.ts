@@ -12,17 +12,20 @@ export interface HotplugTerms {
   readonly hosts: ReadonlyMap<number, number>;
   /** Whether the opener has threads, which initialize whatever is added. */
   readonly hasThreads: boolean;
+  /** Whether descriptors are ones until they are initialized. */
+  readonly poisons: boolean;
 }
 
 /** Whether a part of a handle, which may be anything, is that. */
 export function isHotplugTerms(terms: Partial<HotplugTerms> | null): terms is HotplugTerms {
-  const { machine, options, hosts, hasThreads } = terms ?? {};
+  const { machine, options, hosts, hasThreads, poisons } = terms ?? {};
   return (
     typeof machine === 'object' &&
     typeof machine?.zoned === 'boolean' &&
     typeof options === 'object' &&
     Object.hasOwn(profiles, (options?.profile as ProfileName | undefined) ?? '') &&
     hosts instanceof Map &&
-    typeof hasThreads === 'boolean'
+    typeof hasThreads === 'boolean' &&
+    typeof poisons === 'boolean'
   );
 }

@@ -551,3 +551,15 @@ describe('reinitialize', () => {
     expect(() => again.addRange(ram(here, 4096))).toThrow(codeOf('NO_RANGE_SLOT'));
   });
 });
+
+describe('growing from a node whose memory has gone', () => {
+  it('hands out nothing more, and is no error as for a node that never had memory', async () => {
+    const topology = machine(ram(0, 1024), ram(4096, 1024, 1));
+    await using memmap = await Memmap.open({ topology, policy: 'boot', threadsPerNode: 0, chunkPages: 512 });
+    expect(memmap.grow(1, 100)).toEqual({ startPfn: 4096, endPfn: 4196 });
+    await memmap.removeRange(4096);
+    expect(memmap.grow(1, 100)).toBeUndefined();
+    expect(memmap.grow(0, 100)).toEqual({ startPfn: 0, endPfn: 100 });
+    expect(() => memmap.grow(2, 100)).toThrow('node 2 has no memory here');
+  });
+});

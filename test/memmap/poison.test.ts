@@ -53,6 +53,19 @@ describe('with poison', () => {
     expect(memmap.page(2000).isPoisoned).toBe(false);
   });
 
+  it('a range that comes later is ones as well, also when its memory was used before', async () => {
+    await using memmap = await Memmap.open({ ...options, hotplug: { ranges: 1, pages: 2048 } });
+    for (const startPfn of [20_000, 40_000]) {
+      memmap.addRange(ram(startPfn, 2000));
+      expect(poisonedRuns(memmap).at(-1)).toEqual([startPfn, startPfn + 2000]);
+      memmap.fault(startPfn);
+      await memmap.sync();
+      expect(poisonedRuns(memmap)).toEqual([]);
+      expect(await memmap.verify()).toMatchObject({ checked: 6000, wrong: 0 });
+      await memmap.removeRange(startPfn);
+    }
+  });
+
   it.each(['shared', 'huge'] as const)('nothing of it is left when all is initialized (%s)', async (backing) => {
     await using memmap = await Memmap.open({ ...options, backing, threadsPerNode: 1 });
     await memmap.ready;

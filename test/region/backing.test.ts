@@ -232,7 +232,13 @@ describe('room for ranges that come later', () => {
       undefined,
       {
         room: { ranges: 1, pages: 2 ** 20, chunks: 2049 },
-        terms: { machine: { zoned: false }, options: { profile: 'linux-6.1' }, hosts: new Map(), hasThreads: false },
+        terms: {
+          machine: { zoned: false },
+          options: { profile: 'linux-6.1' },
+          hosts: new Map(),
+          hasThreads: false,
+          poisons: false,
+        },
       },
     );
     const actor = actorOn(region);

@@ -23,7 +23,13 @@ function movedControl(byteOffset: number): RegionHandle {
   moved.set(whole, byteOffset);
   return withControl(moved.buffer, byteOffset);
 }
-const terms = { machine: { zoned: false }, options: { profile: 'linux-6.1' }, hosts: new Map(), hasThreads: false };
+const terms = {
+  machine: { zoned: false },
+  options: { profile: 'linux-6.1' },
+  hosts: new Map(),
+  hasThreads: false,
+  poisons: false,
+};
 const withFirst = (part: unknown): RegionHandle => tampered({ data: [part, second] });
 
 describe('a handle', () => {
@@ -129,6 +135,7 @@ describe('a handle is refused with HANDLE_INVALID', () => {
     ['their profile is none', tampered({ hotplug: { ...terms, options: { profile: 'toString' } } })],
     ['their nodes are a list', tampered({ hotplug: { ...terms, hosts: [] } })],
     ['they do not tell of threads', tampered({ hotplug: { ...terms, hasThreads: undefined } })],
+    ['they do not tell of poison', tampered({ hotplug: { ...terms, poisons: undefined } })],
   ])('when %s', (_, received) => {
     const error = refusalOf(() => Region.attach(received as RegionHandle));
     expect(error.code).toBe('HANDLE_INVALID');

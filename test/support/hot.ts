@@ -26,7 +26,7 @@ export function hotRegion(
 ): Region {
   return Region.create(makePlan(machine(...memory), options), policy, chooseBacking('shared'), new Map(), {
     room: { ...room, chunks: chunksMax(room.pages, chunkPages) },
-    terms: { machine: { zoned: false }, options, hosts: new Map(), hasThreads: false },
+    terms: { machine: { zoned: false }, options, hosts: new Map(), hasThreads: false, poisons: false },
   });
 }
 
