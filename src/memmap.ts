@@ -40,6 +40,7 @@ import { readAllowedCpus } from './physical/detect.ts';
 import type { PfnExtent } from './physical/geometry.ts';
 import { readNodes } from './physical/sysfs.ts';
 import type { MemoryExtent, Topology } from './physical/topology.ts';
+import { nodesMax } from './physical/zones.ts';
 import { makePlan, type PolicyName, sharablePages } from './plan.ts';
 import { policies } from './policy/policies.ts';
 import { checkTimerMs, Readiness, type SyncOptions, turnMsMax } from './readiness.ts';
@@ -296,18 +297,24 @@ export class Memmap implements AsyncDisposable {
   /**
    * Policy `boot`: hands an allocator the next run of initialized pages of a node's RAM, upwards, at most `pages` long and
    * shorter only at the end of a range. May be called from several threads at any time; no pfn is handed out twice.
-   * @returns the run, or undefined when the node has no more
+   * @returns the run, or undefined when the node has no more, which may change when memory is added
+   * @throws TypeError under another policy @throws RangeError for a node that has no memory and gets none, or no count
    */
   grow(nid: number, pages: number): PfnExtent | undefined {
     const policy = policies[this.policy];
     if (!policy.grow)
       throw new TypeError(`grow belongs to the boot policy; this memmap was opened with ${this.policy}`);
-    // a node whose memory has all been removed has no more to hand out
-    const known = [...this.#region.slots.plan, ...this.ranges];
-    if (!known.some((range) => range.nid === nid)) throw new RangeError(`node ${nid} has no memory here`);
+    if (!this.#mayHaveMemory(nid)) throw new RangeError(`node ${nid} has no memory here`);
     if (!Number.isSafeInteger(pages) || pages < 1)
       throw new RangeError(`pages must be a whole number above 0, not ${pages}`);
     return policy.grow(this.#faults, this.#region, nid, pages);
+  }
+
+  /** A node whose memory has gone, or may come, is no mistake of an allocator's. */
+  #mayHaveMemory(nid: number): boolean {
+    const { handle, slots } = this.#region;
+    const mayCome = handle.hotplug !== undefined && Number.isInteger(nid) && nid >= 0 && nid < nodesMax;
+    return mayCome || slots.plan.some((range) => range.nid === nid);
   }
 
   /**

@@ -70,16 +70,20 @@ export class Readiness {
   /** Begins again if ranges have come or gone since `ready` was told; but what was cancelled or closed stays so. */
   again(): void {
     const { region } = this.#claimant;
-    if (this.#told === undefined || this.#closing) return;
-    if (this.#told === region.ranges && !this.#isTakenBack) return;
+    const told = this.#told;
+    if (told === undefined || this.#closing) return;
+    const { ranges } = region;
+    if (told === ranges && !this.#isTakenBack) return;
     if (isStopped(region)) {
       // nobody initializes what has come since; that all was ready is no longer so
       if (this.outcome === 'ready' && !isClosed(region)) this.#expect(() => this.#allSettled());
       return;
     }
-    const { ranges } = region;
-    // only gone: no thread need be troubled
-    if (this.#claimant.allSettled(ranges)) this.#expect(() => this.#whole(ranges));
+    const known = new Set(told);
+    // only gone: the rest is as ready as it was
+    if (this.outcome === 'ready' && ranges.every((range) => known.has(range))) this.#told = ranges;
+    // nothing to do, and so no thread to be troubled
+    else if (this.#claimant.allSettled(ranges)) this.#expect(() => this.#whole(ranges));
     else this.begin();
   }
 

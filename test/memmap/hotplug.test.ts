@@ -154,12 +154,42 @@ describe('addRange', () => {
     expect(memmap.isInitialized(here, 18)).toBe(true);
   });
 
+  it('right behind a removal, which alone leaves nothing to do, is initialized, too', async () => {
+    await using memmap = await Memmap.open(options);
+    await memmap.ready;
+    for (let round = 0; round < 5; round++) {
+      memmap.addRange(ram(here, 4096));
+      await memmap.ready;
+      await memmap.removeRange(here);
+      memmap.addRange(ram(here, 4096));
+      expect(memmap.state).toBe('active');
+      await memmap.ready;
+      expect(memmap.isInitialized(here, 9)).toBe(true);
+      await memmap.removeRange(here);
+    }
+  });
+
   it('under the boot policy initializes nothing up front, and grow gets to it', async () => {
     await using memmap = await Memmap.open({ ...options, policy: 'boot', threadsPerNode: 0 });
     memmap.addRange(ram(here, large, 1));
     expect(memmap.isInitialized(here)).toBe(false);
     expect(memmap.grow(1, 100)).toEqual({ startPfn: here, endPfn: here + 100 });
     expect(memmap.isInitialized(here)).toBe(true);
+  });
+
+  it('makes a node one that grow may be asked for; before, and when all of it has gone, there is nothing', async () => {
+    await using memmap = await Memmap.open({ ...options, policy: 'boot', threadsPerNode: 0 });
+    expect(memmap.grow(1, 100)).toBeUndefined();
+    memmap.addRange(ram(here, 50, 1));
+    expect(memmap.grow(1, 100)).toEqual({ startPfn: here, endPfn: here + 50 });
+    await memmap.removeRange(here);
+    expect(memmap.grow(1, 100)).toBeUndefined();
+    for (const nid of [-1, 0.5, 1024]) expect(() => memmap.grow(nid, 1)).toThrow(RangeError);
+    const { topology, chunkPages } = options;
+    await using plain = await Memmap.open({ topology, chunkPages, policy: 'boot', threadsPerNode: 0 });
+    expect(() => plain.grow(1, 100)).toThrow(new RangeError('node 1 has no memory here'));
+    await plain.removeRange(0);
+    expect(plain.grow(0, 100)).toBeUndefined();
   });
 
   it('without threads leaves it to sync, also to one that has begun', async () => {
@@ -549,17 +579,5 @@ describe('reinitialize', () => {
     await again.ready;
     expect(await again.verify()).toMatchObject({ checked: 3 * 4096, wrong: 0 });
     expect(() => again.addRange(ram(here, 4096))).toThrow(codeOf('NO_RANGE_SLOT'));
-  });
-});
-
-describe('growing from a node whose memory has gone', () => {
-  it('hands out nothing more, and is no error as for a node that never had memory', async () => {
-    const topology = machine(ram(0, 1024), ram(4096, 1024, 1));
-    await using memmap = await Memmap.open({ topology, policy: 'boot', threadsPerNode: 0, chunkPages: 512 });
-    expect(memmap.grow(1, 100)).toEqual({ startPfn: 4096, endPfn: 4196 });
-    await memmap.removeRange(4096);
-    expect(memmap.grow(1, 100)).toBeUndefined();
-    expect(memmap.grow(0, 100)).toEqual({ startPfn: 0, endPfn: 100 });
-    expect(() => memmap.grow(2, 100)).toThrow('node 2 has no memory here');
   });
 });
