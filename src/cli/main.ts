@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { VmemmapError } from '../errors.ts';
+import { harmless } from '../observe/report.ts';
 import { compareCommand } from './compare.ts';
 import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
@@ -45,7 +46,7 @@ function oneLine({ code, message }: NodeJS.ErrnoException | VmemmapError): strin
   const lines = message.split('\n');
   // the last three lines show the place in the text, which the first one names by line and column
   const told = pointing.has(code ?? '') ? lines.slice(0, -3) : lines;
-  return told.join('\n').replace(/\p{Cc}/gu, '?');
+  return harmless(told.join('\n'));
 }
 
 /** Tells an error on stderr and returns the exit status that goes with it. */

@@ -195,7 +195,7 @@ export function readIomemFile(path: string, platform: Platform): IomemMap {
 }
 
 /** What a memory map leaves open, each one sentence. */
-export function iomemNotes(iomem: IomemMap): string[] {
+function iomemNotes(iomem: IomemMap): string[] {
   const has = (is: (extent: IomemExtent) => boolean): boolean => iomem.memoryExtents.some(is);
   return [
     ...(has(({ isKmem }) => isKmem === true)
