@@ -66,6 +66,7 @@ export function effectiveBacking(region: Region): BackingReport {
   const { pageSize } = residency;
   if (backing.effective !== 'huge' || pageSize === backing.pageSize) return { ...backing, pageSize };
   const hugeMiB = Math.round(residency.hugeBytes / 2 ** 20);
-  const reason = `the kernel gave huge pages for ${hugeMiB} of ${Math.round(residency.residentBytes / 2 ** 20)} MiB: memory is short or fragmented`;
+  const why = backing.sharedTails ? 'blocks of shared tails are smaller' : 'memory is short or fragmented';
+  const reason = `the kernel gave huge pages for ${hugeMiB} of ${Math.round(residency.residentBytes / 2 ** 20)} MiB: ${why}`;
   return { ...backing, effective: 'shared', pageSize, reason };
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Claimant } from '../../dist/src/claims/claimant.js';
 import { drain } from '../../dist/src/claims/drain.js';
+import { Memmap } from '../../dist/src/index.js';
 import { addon } from '../../dist/src/native.js';
 import { simulate } from '../../dist/src/physical/simulate.js';
 import { makePlan } from '../../dist/src/plan.js';
@@ -128,6 +129,17 @@ describe.skipIf(skipReason !== undefined)(
       region.discard();
       const last = region.ranges.at(-1)?.words.subarray(0, 1000) ?? [];
       expect([...last]).toEqual(Array.from({ length: 1000 }, () => 0));
+    });
+
+    it('is told to be no huge pages for what its blocks are, and not for want of memory', async () => {
+      const topology = simulate('1x1GiB:devdax', []);
+      await using memmap = await Memmap.open({ topology, threadsPerNode: 0, shareTails: true });
+      await memmap.sync();
+      // where the kernel has none at all, that is the reason
+      expect(memmap.backing.reason).toMatch(
+        /: blocks of shared tails are smaller$|^transparent huge pages are off|no transparent/,
+      );
+      expect(memmap.backing.sharedTails).toEqual({ storedBytes: 4 * MiB, mappings: 512 * 7 });
     });
 
     it('takes whole compound pages for a chunk', () => {
